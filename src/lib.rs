@@ -16,4 +16,7 @@
 
 pub mod chunk;
 pub mod compress;
+pub mod format;
+pub mod id;
+pub mod ops;
 pub mod storage;

@@ -1,0 +1,5 @@
+//! Operations: backup, restore, check, list, diff; and the ports that say what they need of a source or
+//! a target.
+
+pub mod source;
+pub mod target;
