@@ -20,18 +20,25 @@ use crate::id::{ID_LEN, Id};
 
 /// Bytes that do not obey the spec; says what is wrong with which structure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("malformed {what}: {why}")]
+#[error("{what}: {why}")]
 pub struct Malformed {
     /// The structure, in the spec's word.
     pub what: &'static str,
     /// The rule that it breaks.
     pub why: String,
+    /// It is not broken: a newer keepstone wrote it.
+    pub newer: bool,
 }
 
 impl Malformed {
     /// `what` breaks a rule, in words `why`.
     pub fn new(what: &'static str, why: impl Into<String>) -> Self {
-        Malformed { what, why: why.into() }
+        Malformed { what, why: why.into(), newer: false }
+    }
+
+    /// `what` is of a kind that this version does not know.
+    pub fn newer(what: &'static str, why: impl Into<String>) -> Self {
+        Malformed { what, why: why.into(), newer: true }
     }
 }
 

@@ -20,8 +20,13 @@
 
 pub mod codec;
 pub mod content;
+pub mod control;
+pub mod envelope;
 pub mod extras;
+pub mod keys;
 pub mod limits;
+pub mod pack;
+pub mod segment;
 pub mod tree;
 
 pub use codec::{Malformed, Structure, TooLong};
