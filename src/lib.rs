@@ -16,6 +16,7 @@
 
 pub mod chunk;
 pub mod compress;
+pub mod crypto;
 pub mod format;
 pub mod id;
 pub mod ops;
