@@ -161,10 +161,18 @@ impl FaultyStore {
             Some(Fault::Full) => io::ErrorKind::StorageFull,
             _ => io::ErrorKind::Other,
         };
-        let verb = format!("{:?}", call.verb).to_lowercase();
-        let attempted = format!("{verb} {} in {}", call.name, self.place());
         let reason = format!("a fault was injected: {:?}", call.fault);
-        StoreError::from_io(attempted, io::Error::new(kind, reason))
+        self.failed(call, io::Error::new(kind, reason))
+    }
+
+    fn broken(&self, call: &Call) -> StoreError {
+        let reason = "an earlier write of this object failed";
+        self.failed(call, io::Error::other(reason))
+    }
+
+    fn failed(&self, call: &Call, error: io::Error) -> StoreError {
+        let verb = format!("{:?}", call.verb).to_lowercase();
+        StoreError::from_io(format!("{verb} {} in {}", call.name, self.place()), error)
     }
 }
 
@@ -244,10 +252,11 @@ impl StagedFaulty {
     fn write_through(&mut self, bytes: &[u8]) -> Result<()> {
         let call = self.store.ask(Verb::Write, "", bytes.len() as u64)?;
         let bytes = call.pass(bytes.to_vec());
-        self.below.write(&bytes)?;
-        if let Some(written) = &mut self.written {
-            written.extend_from_slice(&bytes);
+        match &mut self.written {
+            Some(written) => written.extend_from_slice(&bytes),
+            None => return Err(self.store.broken(&call)),
         }
+        self.below.write(&bytes)?;
         self.store.answer(&call, ())
     }
 }
@@ -270,7 +279,7 @@ impl Staged for StagedFaulty {
         let len = written.as_ref().map_or(0, Vec::len) as u64;
         let call = store.ask(Verb::Commit, name.as_str(), len)?;
         match written {
-            None => return Err(store.injected(&call)),
+            None => return Err(store.broken(&call)),
             Some(written) if call.alters() => store.below.put(name, &call.pass(written))?,
             Some(_) => below.commit(name)?,
         }

@@ -2,8 +2,8 @@
 //!
 //! An object is written under a temporary name in `tmp/`, synced, renamed to its place, and the
 //! directory that now holds it is synced: whatever happens between, a name stands for a whole object.
-//! Everything is reached from one open handle of the root, so a file system that is mounted over it or
-//! taken away is noticed, not mistaken for an empty store.
+//! Everything is reached from one open handle of the root: what is renamed, or mounted over it, while a
+//! command runs does not turn one store into another.
 
 mod handles;
 mod temporary;
