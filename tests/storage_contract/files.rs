@@ -270,6 +270,17 @@ fn a_full_medium_fails_a_put_and_harms_nothing_else_needs_root() {
 }
 
 #[test]
+fn a_deleted_object_gives_its_room_back_though_it_was_read_needs_root() {
+    let small = Small::new();
+    let store = LocalStore::create(&small.0.path().join("store")).unwrap();
+    for pack in ["packs/1", "packs/2", "packs/3"] {
+        store.put(&name(pack), &pattern(700_000)).unwrap();
+        store.get_range(&name(pack), 0, 100).unwrap();
+        store.delete(&name(pack)).unwrap();
+    }
+}
+
+#[test]
 fn a_read_only_medium_denies_changes_and_serves_reads_needs_root() {
     let small = Small::new();
     let store = LocalStore::create(&small.0.path().join("store")).unwrap();
