@@ -1,0 +1,3 @@
+//! Files: directories of this machine.
+
+pub mod target;

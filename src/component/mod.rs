@@ -1,0 +1,3 @@
+//! Components: what can be backed up and restored.
+
+pub mod files;
