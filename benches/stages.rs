@@ -22,9 +22,7 @@ fn noise() -> Vec<u8> {
 
 /// Words from a small vocabulary in no order, which compress about as well as prose or source code.
 fn text() -> Vec<u8> {
-    let vocabulary: Vec<String> = (0..400u64)
-        .map(|n| format!("{:x} ", (n * n * 2_654_435_761) % 10_000_019))
-        .collect();
+    let vocabulary: Vec<String> = (0..400u64).map(|n| format!("{:x} ", (n * n * 2_654_435_761) % 10_000_019)).collect();
     let picks = noise();
     let words = picks.chunks_exact(2).map(|pick| {
         let pick = usize::from(u16::from_le_bytes([pick[0], pick[1]]));

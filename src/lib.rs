@@ -21,4 +21,5 @@ pub mod crypto;
 pub mod format;
 pub mod id;
 pub mod ops;
+pub mod repo;
 pub mod storage;

@@ -97,11 +97,7 @@ impl Vector {
     }
 
     fn spec_params(&self) -> spec::Params {
-        spec::Params {
-            min: self.params.min as usize,
-            avg: self.params.avg as usize,
-            max: self.params.max as usize,
-        }
+        spec::Params { min: self.params.min as usize, avg: self.params.avg as usize, max: self.params.max as usize }
     }
 }
 
@@ -114,8 +110,7 @@ impl VectorInput {
 }
 
 fn vectors() -> Vec<Vector> {
-    let vectors: Vec<Vector> =
-        serde_json::from_str(include_str!("../format-spec/vectors/chunking.json")).unwrap();
+    let vectors: Vec<Vector> = serde_json::from_str(include_str!("../format-spec/vectors/chunking.json")).unwrap();
     assert_eq!(vectors.len(), 14);
     vectors
 }
@@ -168,10 +163,7 @@ fn the_library_cuts_as_the_vectors_say() {
 fn the_text_of_the_spec_cuts_as_the_vectors_say() {
     for vector in vectors() {
         let table = spec::table(&vector.key());
-        let words: Vec<String> = table[..4]
-            .iter()
-            .map(|word| format!("{word:016x}"))
-            .collect();
+        let words: Vec<String> = table[..4].iter().map(|word| format!("{word:016x}")).collect();
         assert_eq!(words, vector.table, "{}", vector.name);
 
         let stream = vector.input.stream();
@@ -208,10 +200,8 @@ fn any_stream() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         vec(any::<u8>(), 0..20_000),
         vec(0u8..2, 0..20_000),
-        vec((any::<u8>(), 1usize..2000), 0..20).prop_map(|runs| runs
-            .iter()
-            .flat_map(|&(byte, len)| vec![byte; len])
-            .collect()),
+        vec((any::<u8>(), 1usize..2000), 0..20)
+            .prop_map(|runs| runs.iter().flat_map(|&(byte, len)| vec![byte; len]).collect()),
     ]
 }
 

@@ -2,9 +2,7 @@
 //!
 //! To add a store, add a line to the table at [`for_every_store`].
 
-use keepstone::storage::{
-    FaultyStore, Listed, LocalStore, MemoryStore, ObjectName, Store, StoreError,
-};
+use keepstone::storage::{FaultyStore, Listed, LocalStore, MemoryStore, ObjectName, Store, StoreError};
 
 #[path = "storage_contract/faults.rs"]
 mod faults;
@@ -21,32 +19,20 @@ struct Subject<S> {
 
 fn local() -> Subject<LocalStore> {
     let place = tempfile::tempdir().unwrap();
-    Subject {
-        store: LocalStore::create(place.path()).unwrap(),
-        _place: Some(place),
-    }
+    Subject { store: LocalStore::create(place.path()).unwrap(), _place: Some(place) }
 }
 
 fn memory() -> Subject<MemoryStore> {
-    Subject {
-        store: MemoryStore::new(),
-        _place: None,
-    }
+    Subject { store: MemoryStore::new(), _place: None }
 }
 
 fn faulty() -> Subject<FaultyStore> {
-    Subject {
-        store: FaultyStore::new(MemoryStore::new()),
-        _place: None,
-    }
+    Subject { store: FaultyStore::new(MemoryStore::new()), _place: None }
 }
 
 fn faulty_local() -> Subject<FaultyStore> {
     let Subject { store, _place } = local();
-    Subject {
-        store: FaultyStore::new(store),
-        _place,
-    }
+    Subject { store: FaultyStore::new(store), _place }
 }
 
 /// Runs every promise of [`promises`] against every store of the table.
@@ -123,10 +109,7 @@ fn listed(store: &impl Store, dir: &str) -> Vec<Listed> {
 
 fn names(store: &impl Store, dir: &str) -> Vec<String> {
     let objects = listed(store, dir);
-    objects
-        .iter()
-        .map(|object| object.name.to_string())
-        .collect()
+    objects.iter().map(|object| object.name.to_string()).collect()
 }
 
 /// Bytes that differ from place to place.
@@ -136,10 +119,7 @@ fn pattern(len: usize) -> Vec<u8> {
 
 #[track_caller]
 fn assert_not_found<T: std::fmt::Debug>(result: Result<T, StoreError>) {
-    assert!(
-        matches!(result, Err(StoreError::NotFound { .. })),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(StoreError::NotFound { .. })), "{result:?}");
 }
 
 /// What the memory store adds for tests.

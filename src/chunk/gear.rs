@@ -17,15 +17,10 @@ pub(super) struct GearTables {
 impl GearTables {
     pub(super) fn derive(chunking_key: &[u8; 32]) -> Self {
         let mut stream = Zeroizing::new([0u8; WORDS * 8]);
-        blake3::Hasher::new_keyed(chunking_key)
-            .update(DERIVATION_LABEL)
-            .finalize_xof()
-            .fill(&mut *stream);
+        blake3::Hasher::new_keyed(chunking_key).update(DERIVATION_LABEL).finalize_xof().fill(&mut *stream);
 
-        let mut tables = Self {
-            words: Box::new(Zeroizing::new([0; WORDS])),
-            words_shifted: Box::new(Zeroizing::new([0; WORDS])),
-        };
+        let mut tables =
+            Self { words: Box::new(Zeroizing::new([0; WORDS])), words_shifted: Box::new(Zeroizing::new([0; WORDS])) };
         let (encoded, _) = stream.as_chunks::<8>();
         for (i, bytes) in encoded.iter().enumerate() {
             tables.words[i] = u64::from_le_bytes(*bytes);

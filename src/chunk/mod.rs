@@ -29,10 +29,7 @@ pub struct Chunker {
 impl Chunker {
     /// Derives the secret table from the repository's chunking key.
     pub fn new(chunking_key: &[u8; 32], params: ChunkerParams) -> Self {
-        Self {
-            tables: GearTables::derive(chunking_key),
-            params,
-        }
+        Self { tables: GearTables::derive(chunking_key), params }
     }
 
     /// The parameters this chunker was made with.
@@ -71,10 +68,7 @@ impl Chunker {
     }
 
     /// The chunks of a stream that is in memory as a whole; none for an empty one.
-    pub fn split<'c, 's>(
-        &'c self,
-        stream: &'s [u8],
-    ) -> impl Iterator<Item = &'s [u8]> + use<'c, 's> {
+    pub fn split<'c, 's>(&'c self, stream: &'s [u8]) -> impl Iterator<Item = &'s [u8]> + use<'c, 's> {
         let mut rest = stream;
         std::iter::from_fn(move || {
             let (chunk, after) = rest.split_at(self.cut(rest));

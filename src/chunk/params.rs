@@ -93,11 +93,7 @@ impl ChunkerParams {
 /// 256 KiB, 1 MiB, 4 MiB.
 impl Default for ChunkerParams {
     fn default() -> Self {
-        Self {
-            min: 256 << 10,
-            avg: 1 << 20,
-            max: 4 << 20,
-        }
+        Self { min: 256 << 10, avg: 1 << 20, max: 4 << 20 }
     }
 }
 

@@ -32,14 +32,7 @@ impl<'c, R: Read> Chunks<'c, R> {
             Some(len) => usize::try_from(len).map_or(full, |len| len.saturating_add(1)),
             None => FIRST_READ,
         };
-        Self {
-            chunker,
-            reader,
-            buffer: vec![0; first.min(full)],
-            start: 0,
-            end: 0,
-            at_eof: false,
-        }
+        Self { chunker, reader, buffer: vec![0; first.min(full)], start: 0, end: 0, at_eof: false }
     }
 
     /// The next chunk, never empty; `None` at the end of the stream, also when asked again.
@@ -130,10 +123,7 @@ mod tests {
 
     impl Scripted {
         fn new(script: impl IntoIterator<Item = io::Result<Vec<u8>>>) -> Self {
-            Self {
-                script: script.into_iter().collect(),
-                rooms: Vec::new(),
-            }
+            Self { script: script.into_iter().collect(), rooms: Vec::new() }
         }
     }
 

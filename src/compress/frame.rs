@@ -55,11 +55,6 @@ fn decode_content_len(field: &[u8]) -> Option<u64> {
         // The RFC's only field with an offset: shorter lengths have a shorter field.
         [low, high] => Some(u64::from(u16::from_le_bytes([low, high])) + 256),
         _ if field.is_empty() => None,
-        _ => Some(
-            field
-                .iter()
-                .rev()
-                .fold(0, |len, &byte| len << 8 | u64::from(byte)),
-        ),
+        _ => Some(field.iter().rev().fold(0, |len, &byte| len << 8 | u64::from(byte))),
     }
 }

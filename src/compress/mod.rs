@@ -46,9 +46,7 @@ impl Compressor {
         let context = |level| zstd::bulk::Compressor::new(level).map_err(|_| LevelError(level));
         Ok(Self {
             usual: context(level)?,
-            hard: (level <= LAST_PROBED_LEVEL)
-                .then(|| context(HARD_LEVEL))
-                .transpose()?,
+            hard: (level <= LAST_PROBED_LEVEL).then(|| context(HARD_LEVEL)).transpose()?,
             output: Vec::new(),
         })
     }
@@ -80,18 +78,13 @@ impl Compressor {
         }
         let begin = (plain.len() - SAMPLE_LEN) / 2;
         let sample = &plain[begin..begin + SAMPLE_LEN];
-        compress_into(&mut self.output, context, sample)
-            .is_none_or(|len| len > SAMPLE_LEN / 100 * HARD_PERCENT)
+        compress_into(&mut self.output, context, sample).is_none_or(|len| len > SAMPLE_LEN / 100 * HARD_PERCENT)
     }
 }
 
 /// The room is zstd's bound, not what would be worthwhile: zstd's choices may depend on the room, and
 /// one plaintext should give one frame.
-fn compress_into(
-    output: &mut Vec<u8>,
-    context: &mut zstd::bulk::Compressor<'static>,
-    plain: &[u8],
-) -> Option<usize> {
+fn compress_into(output: &mut Vec<u8>, context: &mut zstd::bulk::Compressor<'static>, plain: &[u8]) -> Option<usize> {
     output.clear();
     output.reserve(zstd_safe::compress_bound(plain.len()));
     context.compress_to_buffer(plain, output).ok()
@@ -143,17 +136,10 @@ impl Decompressor {
     /// # Errors
     ///
     /// Unless `stored` is exactly one frame that states and produces `plain_len` bytes, without a dictionary.
-    pub fn decompress(
-        &mut self,
-        stored: &[u8],
-        plain_len: usize,
-    ) -> Result<Vec<u8>, DecompressError> {
+    pub fn decompress(&mut self, stored: &[u8], plain_len: usize) -> Result<Vec<u8>, DecompressError> {
         check_frame(stored, plain_len)?;
         let mut plain = Vec::with_capacity(plain_len);
-        let len = self
-            .context
-            .decompress_to_buffer(stored, &mut plain)
-            .map_err(|_| DecompressError::Damaged)?;
+        let len = self.context.decompress_to_buffer(stored, &mut plain).map_err(|_| DecompressError::Damaged)?;
         if len != plain_len {
             return Err(DecompressError::Damaged);
         }

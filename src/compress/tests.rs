@@ -17,10 +17,7 @@ fn text(len: usize) -> Vec<u8> {
 }
 
 fn compressed(plain: &[u8]) -> Vec<u8> {
-    Compressor::new(3)
-        .unwrap()
-        .compress(plain)
-        .expect("text shrinks")
+    Compressor::new(3).unwrap().compress(plain).expect("text shrinks")
 }
 
 fn decompressed(stored: &[u8], plain_len: usize) -> Result<Vec<u8>, DecompressError> {
@@ -109,10 +106,7 @@ fn a_frame_that_does_not_state_its_length_is_refused() {
     encoder.write_all(&text(5000)).unwrap();
     let stored = encoder.finish().unwrap();
 
-    assert_eq!(
-        decompressed(&stored, 5000),
-        Err(DecompressError::PlainLen(5000))
-    );
+    assert_eq!(decompressed(&stored, 5000), Err(DecompressError::PlainLen(5000)));
 }
 
 #[test]
@@ -137,10 +131,7 @@ fn a_frame_with_a_dictionary_is_refused() {
     stored[4] |= 1;
     stored.insert(6, 0);
 
-    assert_eq!(
-        decompressed(&stored, 5000),
-        Err(DecompressError::Dictionary)
-    );
+    assert_eq!(decompressed(&stored, 5000), Err(DecompressError::Dictionary));
 }
 
 #[test]
@@ -151,10 +142,7 @@ fn a_frame_that_needs_a_large_window_is_refused() {
 
     assert_eq!(decompressed(&frame(14 << 3), 5), Ok(b"hello".to_vec()));
     let refused = decompressed(&frame(14 << 3 | 1), 5);
-    assert_eq!(
-        refused,
-        Err(DecompressError::Window((16 << 20) + (2 << 20)))
-    );
+    assert_eq!(refused, Err(DecompressError::Window((16 << 20) + (2 << 20))));
     let refused = decompressed(&frame(u8::MAX), 5);
     assert_eq!(refused, Err(DecompressError::Window(15 << 38)));
 }

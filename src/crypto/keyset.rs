@@ -14,6 +14,7 @@ pub struct Keyset {
     epochs: Vec<Epoch>,
     namer: Namer,
     chunking: Key,
+    split: Key,
 }
 
 impl Keyset {
@@ -23,6 +24,7 @@ impl Keyset {
             epochs: keyring.epochs.to_vec(),
             namer: Namer::new(&keyring.identity),
             chunking: keyring.chunking.clone(),
+            split: super::aead::derive(&keyring.chunking, "keepstone v1 split", &[]),
         }
     }
 
@@ -55,14 +57,10 @@ impl Keyset {
     /// Where trees and lists split: keyed BLAKE3 of level and item, by its first four bytes
     /// (format-spec, "Splitting").
     pub fn split_hash(&self, level: u8, item: &[u8]) -> u32 {
-        let mut hasher = blake3::Hasher::new_keyed(&self.split_key().0);
+        let mut hasher = blake3::Hasher::new_keyed(&self.split.0);
         let hash = hasher.update(&[level]).update(item).finalize();
         let [a, b, c, d, ..] = *hash.as_bytes();
         u32::from_le_bytes([a, b, c, d])
-    }
-
-    fn split_key(&self) -> Key {
-        super::aead::derive(&self.chunking, "keepstone v1 split", &[])
     }
 }
 

@@ -70,6 +70,11 @@ pub trait Structure: Encode + Decode<()> + Sized {
     }
 }
 
+/// Appends the bytes of `value`, for what is encoded piece by piece.
+pub fn append(value: &impl Encode, bytes: &mut Vec<u8>) {
+    bincode::encode_into_std_write(value, bytes, config()).expect("writing to memory fails for no bounded value");
+}
+
 fn config() -> impl bincode::config::Config {
     bincode::config::standard().with_little_endian().with_fixed_int_encoding()
 }

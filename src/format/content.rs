@@ -146,6 +146,20 @@ impl ListNode {
     }
 }
 
+impl ListNode {
+    /// Whether it is the node that `reference` describes: a leaf or not, children below its level, totals.
+    pub fn is_what(&self, reference: &ListRef) -> Result<(), Malformed> {
+        let fits = match self {
+            ListNode::Leaf(_) => reference.level == 0,
+            ListNode::Interior(children) => children.iter().all(|child| child.level < reference.level),
+        };
+        if fits && self.totals()? == (reference.items, reference.bytes) {
+            return Ok(());
+        }
+        Err(Malformed::new(Self::WHAT, "not the level or the totals that it is referred to by"))
+    }
+}
+
 impl Structure for ListNode {
     const WHAT: &'static str = "chunk list";
 

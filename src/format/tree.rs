@@ -236,6 +236,18 @@ impl TreeNode {
         }
     }
 
+    /// Whether it is the node that `reference` describes: a leaf or not, children below its level, totals.
+    pub fn is_what(&self, reference: &TreeRef) -> Result<(), Malformed> {
+        let fits = match self {
+            TreeNode::Leaf(_) => reference.level == 0,
+            TreeNode::Interior(children) => children.iter().all(|child| child.tree.level < reference.level),
+        };
+        if fits && self.totals()? == (reference.entries, reference.bytes) {
+            return Ok(());
+        }
+        Err(Malformed::new(Self::WHAT, "not the level or the totals that it is referred to by"))
+    }
+
     /// The key of the last entry in it or below it.
     pub fn last(&self) -> Option<&EntryKey> {
         match self {

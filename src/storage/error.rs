@@ -14,33 +14,19 @@ pub enum StoreError {
 
     /// The object is longer than anything the caller could use, so it is not what it should be.
     #[error("object {name} in {place} has {len} bytes, and at most {max_len} were expected")]
-    TooLong {
-        name: ObjectName,
-        place: String,
-        len: u64,
-        max_len: u64,
-    },
+    TooLong { name: ObjectName, place: String, len: u64, max_len: u64 },
 
     /// No room is left: on the medium, or in the user's quota.
     #[error("cannot {attempted}: {source}")]
-    Full {
-        attempted: String,
-        source: io::Error,
-    },
+    Full { attempted: String, source: io::Error },
 
     /// The store can be reached, and does not let us: permissions, or it is read-only.
     #[error("cannot {attempted}: {source}")]
-    Denied {
-        attempted: String,
-        source: io::Error,
-    },
+    Denied { attempted: String, source: io::Error },
 
     /// Anything else the world did. After a put or a delete it may have happened all the same.
     #[error("cannot {attempted}: {source}")]
-    Unavailable {
-        attempted: String,
-        source: io::Error,
-    },
+    Unavailable { attempted: String, source: io::Error },
 
     /// A store was to be opened where there is no directory.
     #[error("there is no directory {place}")]

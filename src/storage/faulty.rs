@@ -43,10 +43,7 @@ pub struct FaultyStore {
 /// to a clone.
 impl FaultyStore {
     pub fn new(below: impl Store + 'static) -> Self {
-        Self {
-            below: Arc::new(below),
-            script: Arc::default(),
-        }
+        Self { below: Arc::new(below), script: Arc::default() }
     }
 
     /// The general rule: asked before each call is done.
@@ -61,20 +58,12 @@ impl FaultyStore {
     }
 
     /// Every call of this kind has this fault.
-    pub fn fault(
-        self,
-        fault: Fault,
-        which: impl Fn(&Call) -> bool + Send + Sync + 'static,
-    ) -> Self {
+    pub fn fault(self, fault: Fault, which: impl Fn(&Call) -> bool + Send + Sync + 'static) -> Self {
         self.rule(move |call| which(call).then_some(fault))
     }
 
     /// The first call of this kind has this fault, the later ones are as usual.
-    pub fn fault_once(
-        self,
-        fault: Fault,
-        which: impl Fn(&Call) -> bool + Send + Sync + 'static,
-    ) -> Self {
+    pub fn fault_once(self, fault: Fault, which: impl Fn(&Call) -> bool + Send + Sync + 'static) -> Self {
         let spent = AtomicBool::new(false);
         self.rule(move |call| {
             let strikes = which(call) && !spent.swap(true, Ordering::SeqCst);
@@ -96,9 +85,7 @@ impl FaultyStore {
     /// From 0 up to [`changes`](Self::changes) of a run without faults, these are all the states in
     /// which a crash can leave a store.
     pub fn crash_after_changes(self, changes: u64) -> Self {
-        self.fault(Fault::Crash, move |call| {
-            call.verb.changes() && call.nth_change >= changes
-        })
+        self.fault(Fault::Crash, move |call| call.verb.changes() && call.nth_change >= changes)
     }
 
     /// Forgets rules, log and crash: the same place, a new process.
@@ -204,11 +191,7 @@ impl Store for FaultyStore {
 
     fn stage(&self) -> Result<Box<dyn Staged>> {
         let call = self.ask(Verb::Stage, "", 0)?;
-        let staged = StagedFaulty {
-            store: self.clone(),
-            below: self.below.stage()?,
-            written: Some(Vec::new()),
-        };
+        let staged = StagedFaulty { store: self.clone(), below: self.below.stage()?, written: Some(Vec::new()) };
         self.answer(&call, Box::new(staged))
     }
 
@@ -271,11 +254,7 @@ impl Staged for StagedFaulty {
     }
 
     fn commit(self: Box<Self>, name: &ObjectName) -> Result<()> {
-        let Self {
-            store,
-            below,
-            written,
-        } = *self;
+        let Self { store, below, written } = *self;
         let len = written.as_ref().map_or(0, Vec::len) as u64;
         let call = store.ask(Verb::Commit, name.as_str(), len)?;
         match written {

@@ -41,24 +41,18 @@ impl LocalStore {
     /// Makes the directory (0700, with its parents) and opens it; an empty one will do as well.
     pub fn create(path: &Path) -> Result<Self> {
         let failed = |error| StoreError::from_io(format!("create {}", path.display()), error);
-        std::path::absolute(path)
-            .and_then(|path| make_root(&path))
-            .map_err(failed)?;
+        std::path::absolute(path).and_then(|path| make_root(&path)).map_err(failed)?;
         let store = Self::open(path)?;
         match store.0.is_vacant().map_err(failed)? {
             true => Ok(store),
-            false => Err(StoreError::Occupied {
-                place: store.place(),
-            }),
+            false => Err(StoreError::Occupied { place: store.place() }),
         }
     }
 
     pub fn open(path: &Path) -> Result<Self> {
         match open_root(path) {
             Ok(root) => Ok(Self(Arc::new(root))),
-            Err(error) if is_absence(&error) => Err(StoreError::NoPlace {
-                place: path.display().to_string(),
-            }),
+            Err(error) if is_absence(&error) => Err(StoreError::NoPlace { place: path.display().to_string() }),
             Err(error) => {
                 let attempted = format!("open {}", path.display());
                 Err(StoreError::from_io(attempted, error))
@@ -81,10 +75,7 @@ impl LocalStore {
     /// Reading `name` failed, perhaps because it is not there.
     fn unread(&self, verb: &str, name: &ObjectName, error: io::Error) -> StoreError {
         match is_absence(&error) {
-            true => StoreError::NotFound {
-                name: name.clone(),
-                place: self.place(),
-            },
+            true => StoreError::NotFound { name: name.clone(), place: self.place() },
             false => self.failed(&format!("{verb} {name}"), error),
         }
     }
@@ -100,12 +91,7 @@ impl Store for LocalStore {
         let file = self.0.open_object(name).map_err(unread)?;
         let len = file.metadata().map_err(unread)?.len();
         if len > max_len {
-            return Err(StoreError::TooLong {
-                name: name.clone(),
-                place: self.place(),
-                len,
-                max_len,
-            });
+            return Err(StoreError::TooLong { name: name.clone(), place: self.place(), len, max_len });
         }
         read_range(&file, 0, len).map_err(unread)
     }
@@ -118,31 +104,22 @@ impl Store for LocalStore {
     }
 
     fn len(&self, name: &ObjectName) -> Result<u64> {
-        self.0
-            .len(name)
-            .map_err(|error| self.unread("measure", name, error))
+        self.0.len(name).map_err(|error| self.unread("measure", name, error))
     }
 
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
-        self.0
-            .put(name, bytes)
-            .map_err(|error| self.failed(&format!("put {name}"), error))
+        self.0.put(name, bytes).map_err(|error| self.failed(&format!("put {name}"), error))
     }
 
     fn stage(&self) -> Result<Box<dyn Staged>> {
         match Temporary::new(&self.0.dir) {
-            Ok(temporary) => Ok(Box::new(StagedFile {
-                store: self.clone(),
-                temporary: Some(temporary),
-            })),
+            Ok(temporary) => Ok(Box::new(StagedFile { store: self.clone(), temporary: Some(temporary) })),
             Err(error) => Err(self.failed("begin a new object", error)),
         }
     }
 
     fn delete(&self, name: &ObjectName) -> Result<()> {
-        self.0
-            .delete(name)
-            .map_err(|error| self.failed(&format!("delete {name}"), error))
+        self.0.delete(name).map_err(|error| self.failed(&format!("delete {name}"), error))
     }
 
     fn list(&self, dir: &str, each: &mut dyn FnMut(Listed) -> Result<()>) -> Result<()> {
@@ -157,12 +134,7 @@ impl Store for LocalStore {
 
 /// Listing: as deep as an object's name can be, one open directory for each step.
 impl LocalStore {
-    fn list_within(
-        &self,
-        here: &OwnedFd,
-        dir: &str,
-        each: &mut dyn FnMut(Listed) -> Result<()>,
-    ) -> Result<()> {
+    fn list_within(&self, here: &OwnedFd, dir: &str, each: &mut dyn FnMut(Listed) -> Result<()>) -> Result<()> {
         let entries = Dir::read_from(here).map_err(|errno| self.unlisted(dir, errno.into()))?;
         for entry in entries {
             let entry = entry.map_err(|errno| self.unlisted(dir, errno.into()))?;
@@ -191,10 +163,9 @@ impl LocalStore {
                 Err(error) => Err(self.unlisted(name.as_str(), error)),
                 Ok(below) => self.list_within(&below, name.as_str(), each),
             },
-            FileType::RegularFile => each(Listed {
-                len: walk::plain_len(&stat).map_err(|error| self.unlisted(name.as_str(), error))?,
-                name,
-            }),
+            FileType::RegularFile => {
+                each(Listed { len: walk::plain_len(&stat).map_err(|error| self.unlisted(name.as_str(), error))?, name })
+            }
             _ => Ok(()),
         }
     }
@@ -269,16 +240,12 @@ impl Root {
 
     fn is_anchored(&self, path: &str) -> bool {
         let anchored = self.anchored.lock();
-        anchored
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(path)
+        anchored.unwrap_or_else(PoisonError::into_inner).contains(path)
     }
 
     fn anchor(&self, path: &str) {
         let anchored = self.anchored.lock();
-        anchored
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(path.to_owned());
+        anchored.unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
     }
 
     fn is_vacant(&self) -> io::Result<bool> {

@@ -44,10 +44,7 @@ impl MemoryStore {
     fn read<T>(&self, name: &ObjectName, look: impl FnOnce(&[u8]) -> Result<T>) -> Result<T> {
         match self.lock().get(name) {
             Some(bytes) => look(bytes),
-            None => Err(StoreError::NotFound {
-                name: name.clone(),
-                place: self.place(),
-            }),
+            None => Err(StoreError::NotFound { name: name.clone(), place: self.place() }),
         }
     }
 
@@ -58,10 +55,7 @@ impl MemoryStore {
         self.lock()
             .range::<ObjectName, _>((from, Bound::Unbounded))
             .next()
-            .map(|(name, bytes)| Listed {
-                name: name.clone(),
-                len: bytes.len() as u64,
-            })
+            .map(|(name, bytes)| Listed { name: name.clone(), len: bytes.len() as u64 })
     }
 }
 
@@ -72,12 +66,7 @@ impl Store for MemoryStore {
 
     fn get(&self, name: &ObjectName, max_len: u64) -> Result<Vec<u8>> {
         self.read(name, |bytes| match bytes.len() as u64 {
-            len if len > max_len => Err(StoreError::TooLong {
-                name: name.clone(),
-                place: self.place(),
-                len,
-                max_len,
-            }),
+            len if len > max_len => Err(StoreError::TooLong { name: name.clone(), place: self.place(), len, max_len }),
             _ => Ok(bytes.to_vec()),
         })
     }
@@ -100,10 +89,7 @@ impl Store for MemoryStore {
     }
 
     fn stage(&self) -> Result<Box<dyn Staged>> {
-        Ok(Box::new(StagedInMemory {
-            store: self.clone(),
-            bytes: Vec::new(),
-        }))
+        Ok(Box::new(StagedInMemory { store: self.clone(), bytes: Vec::new() }))
     }
 
     fn delete(&self, name: &ObjectName) -> Result<()> {

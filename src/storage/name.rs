@@ -25,10 +25,7 @@ impl ObjectName {
     pub fn new(name: &str) -> Result<Self, BadName> {
         match flaw(name) {
             None => Ok(Self(name.to_owned())),
-            Some(reason) => Err(BadName {
-                offered: name.chars().take(MAX_NAME_LEN).collect(),
-                reason,
-            }),
+            Some(reason) => Err(BadName { offered: name.chars().take(MAX_NAME_LEN).collect(), reason }),
         }
     }
 
@@ -38,11 +35,7 @@ impl ObjectName {
 
     /// Whether the name lies below the directory `dir`; every name lies below `""`.
     pub(super) fn is_below(&self, dir: &str) -> bool {
-        dir.is_empty()
-            || self
-                .0
-                .strip_prefix(dir)
-                .is_some_and(|rest| rest.starts_with('/'))
+        dir.is_empty() || self.0.strip_prefix(dir).is_some_and(|rest| rest.starts_with('/'))
     }
 
     /// `packs/ab/cd` as `packs/ab` and `cd`; a name without a directory has an empty one.
@@ -95,14 +88,7 @@ mod tests {
     #[test]
     fn what_every_store_can_hold_is_a_name() {
         let longest = "a".repeat(MAX_NAME_LEN);
-        for good in [
-            "config",
-            "packs/ab/ab01",
-            "sessions/0f.beat",
-            "a-b_c.d",
-            "0",
-            &longest,
-        ] {
+        for good in ["config", "packs/ab/ab01", "sessions/0f.beat", "a-b_c.d", "0", &longest] {
             assert_eq!(ObjectName::new(good).unwrap().as_str(), good);
         }
     }
@@ -151,9 +137,7 @@ mod tests {
 
     #[test]
     fn the_message_about_a_bad_name_is_bounded_and_one_line() {
-        let message = ObjectName::new(&"\n".repeat(1 << 20))
-            .unwrap_err()
-            .to_string();
+        let message = ObjectName::new(&"\n".repeat(1 << 20)).unwrap_err().to_string();
         assert!(message.len() < 1000 && !message.contains('\n'));
     }
 }

@@ -31,11 +31,8 @@ fn every_call_is_logged_in_order() {
     run(&store).unwrap();
     store.get(&name("packs/1"), 100).unwrap();
     store.get_range(&name("packs/1"), 6, 100).unwrap();
-    let log: Vec<_> = store
-        .calls()
-        .into_iter()
-        .map(|call| (call.nth, call.nth_change, call.verb, call.name, call.bytes))
-        .collect();
+    let log: Vec<_> =
+        store.calls().into_iter().map(|call| (call.nth, call.nth_change, call.verb, call.name, call.bytes)).collect();
     let expected = [
         (0, 0, Verb::Put, "sessions/1", 5),
         (1, 1, Verb::Stage, "", 0),
@@ -48,10 +45,7 @@ fn every_call_is_logged_in_order() {
         (8, 5, Verb::Get, "packs/1", 8),
         (9, 5, Verb::GetRange, "packs/1", 2),
     ];
-    assert_eq!(
-        log,
-        expected.map(|(n, c, verb, name, len)| (n, c, verb, name.to_owned(), len))
-    );
+    assert_eq!(log, expected.map(|(n, c, verb, name, len)| (n, c, verb, name.to_owned(), len)));
     assert_eq!(store.count(Verb::Put), 3);
     assert_eq!((store.changes(), store.faults()), (5, 0));
 }
@@ -70,17 +64,11 @@ fn a_crash_at_any_call_leaves_what_was_durable_before_it() {
         store.list("", &mut |_| Ok(())).unwrap_err();
 
         let done = |object: &str| {
-            let mut stored = calls[..crash_after]
-                .iter()
-                .filter(|call| call.verb.changes());
+            let mut stored = calls[..crash_after].iter().filter(|call| call.verb.changes());
             stored.any(|call| call.name == object)
         };
         for object in ["packs/1", "index/1", "snapshots/1"] {
-            assert_eq!(
-                held(&memory, object).is_some(),
-                done(object),
-                "{crash_after} {object}"
-            );
+            assert_eq!(held(&memory, object).is_some(), done(object), "{crash_after} {object}");
         }
     }
 }
@@ -167,9 +155,7 @@ fn cut_and_flipped_reads_report_success() {
 #[test]
 fn a_lying_medium_stores_something_else() {
     let (memory, store) = pair();
-    let store = store
-        .fault_at(0, Fault::Cut { keep: 2 })
-        .fault_at(1, Fault::Flip { byte: 0 });
+    let store = store.fault_at(0, Fault::Cut { keep: 2 }).fault_at(1, Fault::Flip { byte: 0 });
     store.put(&name("a"), b"bytes").unwrap();
     store.put(&name("b"), b"bytes").unwrap();
     assert_eq!(held(&memory, "a").unwrap(), b"by");

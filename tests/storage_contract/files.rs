@@ -17,9 +17,7 @@ fn fresh() -> (tempfile::TempDir, LocalStore) {
 }
 
 fn temporaries(store: &LocalStore) -> usize {
-    fs::read_dir(Path::new(&store.place()).join("tmp"))
-        .unwrap()
-        .count()
+    fs::read_dir(Path::new(&store.place()).join("tmp")).unwrap().count()
 }
 
 #[test]
@@ -50,12 +48,7 @@ fn modes_do_not_depend_on_the_umask() {
         let place = tempfile::tempdir().unwrap();
         let test = "files::modes_do_not_depend_on_the_umask";
         let status = Command::new("sh")
-            .args([
-                "-c",
-                "umask \"$1\"; exec \"$2\" --exact \"$3\"",
-                "sh",
-                umask,
-            ])
+            .args(["-c", "umask \"$1\"; exec \"$2\" --exact \"$3\"", "sh", umask])
             .arg(std::env::current_exe().unwrap())
             .arg(test)
             .env(PLACE, place.path())
@@ -77,10 +70,7 @@ fn a_store_is_created_only_where_nothing_is() {
     LocalStore::create(place.path()).unwrap();
     fs::write(place.path().join("letter.txt"), "dear …").unwrap();
     let refused = LocalStore::create(place.path());
-    assert!(
-        matches!(refused, Err(StoreError::Occupied { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(StoreError::Occupied { .. })), "{refused:?}");
     assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
 }
 
@@ -90,16 +80,10 @@ fn a_store_is_opened_only_where_a_directory_is() {
     fs::write(place.path().join("file"), "").unwrap();
     for absent in ["absent", "file", "file/below"] {
         let refused = LocalStore::open(&place.path().join(absent));
-        assert!(
-            matches!(refused, Err(StoreError::NoPlace { .. })),
-            "{refused:?}"
-        );
+        assert!(matches!(refused, Err(StoreError::NoPlace { .. })), "{refused:?}");
     }
     let refused = LocalStore::create(&place.path().join("file"));
-    assert!(
-        matches!(refused, Err(StoreError::NoPlace { .. })),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(StoreError::NoPlace { .. })), "{refused:?}");
 }
 
 #[test]
@@ -143,12 +127,7 @@ fn what_is_no_object_is_passed_over_by_listings() {
     for dir in ["lost+found", ".snapshots", "packs/empty"] {
         fs::create_dir(root.join(dir)).unwrap();
     }
-    for file in [
-        "packs/UPPER",
-        "packs/.hidden",
-        ".snapshots/ab01",
-        "packs/two words",
-    ] {
+    for file in ["packs/UPPER", "packs/.hidden", ".snapshots/ab01", "packs/two words"] {
         fs::write(root.join(file), "foreign").unwrap();
     }
     symlink("ab01", root.join("packs/link")).unwrap();
@@ -167,14 +146,8 @@ fn links_are_not_followed_out_of_the_store() {
     symlink(outside.join("ab01"), root.join("config")).unwrap();
 
     for object in ["packs/ab01", "config"] {
-        for result in [
-            store.get(&name(object), 100),
-            store.get_range(&name(object), 0, 1),
-        ] {
-            assert!(
-                matches!(result, Err(StoreError::Unavailable { .. })),
-                "{result:?}"
-            );
+        for result in [store.get(&name(object), 100), store.get_range(&name(object), 0, 1)] {
+            assert!(matches!(result, Err(StoreError::Unavailable { .. })), "{result:?}");
         }
         store.len(&name(object)).unwrap_err();
     }
@@ -198,14 +171,8 @@ fn what_is_no_regular_file_is_an_error_and_hangs_nobody() {
     let made = Command::new("mkfifo").arg(root.join("pipe")).status();
     assert!(made.unwrap().success());
     for object in ["directory", "pipe"] {
-        for result in [
-            store.get(&name(object), 100),
-            store.get_range(&name(object), 0, 1),
-        ] {
-            assert!(
-                matches!(result, Err(StoreError::Unavailable { .. })),
-                "{result:?}"
-            );
+        for result in [store.get(&name(object), 100), store.get_range(&name(object), 0, 1)] {
+            assert!(matches!(result, Err(StoreError::Unavailable { .. })), "{result:?}");
         }
         store.len(&name(object)).unwrap_err();
     }
@@ -217,10 +184,7 @@ fn a_message_names_verb_object_place_and_reason() {
     let (_place, store) = fresh();
     store.put(&name("config"), b"bytes").unwrap();
     let error = store.put(&name("config/below"), b"bytes").unwrap_err();
-    let expected = format!(
-        "cannot put config/below in {}: Not a directory",
-        store.place()
-    );
+    let expected = format!("cannot put config/below in {}: Not a directory", store.place());
     assert!(error.to_string().starts_with(&expected), "{error}");
 }
 
@@ -244,10 +208,7 @@ impl Drop for Small {
 #[track_caller]
 fn mount(how: &[&str], place: &Path) {
     let mounted = Command::new("mount").args(how).arg(place).status();
-    assert!(
-        mounted.unwrap().success(),
-        "this test mounts a tmpfs, and needs root for it"
-    );
+    assert!(mounted.unwrap().success(), "this test mounts a tmpfs, and needs root for it");
 }
 
 #[test]
@@ -289,15 +250,8 @@ fn a_read_only_medium_denies_changes_and_serves_reads_needs_root() {
     mount(&["-o", "remount,ro"], small.0.path());
 
     let store = LocalStore::open(&small.0.path().join("store")).unwrap();
-    for denied in [
-        store.put(&name("a/c"), b"bytes"),
-        store.stage().map(drop),
-        store.delete(&name("a/b")),
-    ] {
-        assert!(
-            matches!(denied, Err(StoreError::Denied { .. })),
-            "{denied:?}"
-        );
+    for denied in [store.put(&name("a/c"), b"bytes"), store.stage().map(drop), store.delete(&name("a/b"))] {
+        assert!(matches!(denied, Err(StoreError::Denied { .. })), "{denied:?}");
     }
     assert_eq!(store.get(&name("a/b"), 100).unwrap(), b"bytes");
     assert_eq!(names(&store, ""), ["a/b"]);

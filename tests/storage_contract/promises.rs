@@ -77,17 +77,7 @@ pub fn a_deleted_object_can_be_put_again(store: &impl Store) {
 pub fn an_object_longer_than_expected_is_refused(store: &impl Store) {
     store.put(&name("config"), &pattern(11)).unwrap();
     let refused = store.get(&name("config"), 10);
-    assert!(
-        matches!(
-            refused,
-            Err(StoreError::TooLong {
-                len: 11,
-                max_len: 10,
-                ..
-            })
-        ),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(StoreError::TooLong { len: 11, max_len: 10, .. })), "{refused:?}");
     assert_eq!(store.get(&name("config"), 11).unwrap(), pattern(11));
 }
 
@@ -95,25 +85,15 @@ pub fn a_range_is_read_exactly(store: &impl Store) {
     let bytes = pattern(1000);
     store.put(&name("packs/ab/ab01"), &bytes).unwrap();
     for (offset, len) in [(0, 1000), (0, 1), (1, 998), (999, 1), (500, 0), (256, 256)] {
-        let range = store
-            .get_range(&name("packs/ab/ab01"), offset, len)
-            .unwrap();
-        assert_eq!(
-            range,
-            bytes[offset as usize..][..len as usize],
-            "{offset} {len}"
-        );
+        let range = store.get_range(&name("packs/ab/ab01"), offset, len).unwrap();
+        assert_eq!(range, bytes[offset as usize..][..len as usize], "{offset} {len}");
     }
 }
 
 pub fn a_range_beyond_the_end_is_short(store: &impl Store) {
     let bytes = pattern(1000);
     store.put(&name("packs/ab/ab01"), &bytes).unwrap();
-    let read = |offset, len| {
-        store
-            .get_range(&name("packs/ab/ab01"), offset, len)
-            .unwrap()
-    };
+    let read = |offset, len| store.get_range(&name("packs/ab/ab01"), offset, len).unwrap();
     assert_eq!(read(990, 11), bytes[990..]);
     assert_eq!(read(1000, 1), b"");
     assert_eq!(read(1001, 1), b"");
@@ -158,10 +138,7 @@ pub fn a_listing_shows_every_object_once_with_its_length(store: &impl Store) {
     for i in 0..300_u64 {
         let object = name(&format!("packs/{:02x}/{i:04x}", i % 7));
         store.put(&object, &pattern(i as usize)).unwrap();
-        expected.push(Listed {
-            name: object,
-            len: i,
-        });
+        expected.push(Listed { name: object, len: i });
     }
     expected.sort();
     assert_eq!(listed(store, ""), expected);
@@ -187,10 +164,7 @@ pub fn a_listing_of_a_directory_that_is_not_there_is_empty(store: &impl Store) {
 pub fn a_listing_of_what_can_be_no_directory_is_refused(store: &impl Store) {
     for dir in ["packs/", "/", "..", "a/../b", ".", "Packs"] {
         let refused = store.list(dir, &mut |_| Ok(()));
-        assert!(
-            matches!(refused, Err(StoreError::BadName(_))),
-            "{dir}: {refused:?}"
-        );
+        assert!(matches!(refused, Err(StoreError::BadName(_))), "{dir}: {refused:?}");
     }
 }
 
@@ -209,9 +183,7 @@ pub fn a_listing_ends_with_the_error_of_its_caller(store: &impl Store) {
 
 pub fn a_lister_may_use_the_store(store: &impl Store) {
     for i in 0..100 {
-        store
-            .put(&name(&format!("packs/{:02}/{i}", i % 5)), b"x")
-            .unwrap();
+        store.put(&name(&format!("packs/{:02}/{i}", i % 5)), b"x").unwrap();
     }
     store
         .list("packs", &mut |object| {
@@ -223,9 +195,7 @@ pub fn a_lister_may_use_the_store(store: &impl Store) {
 }
 
 pub fn a_listing_shows_what_was_there_throughout(store: &impl Store) {
-    let steady: BTreeSet<_> = (0..50)
-        .map(|i| format!("packs/{:02}/steady-{i:02}", i % 5))
-        .collect();
+    let steady: BTreeSet<_> = (0..50).map(|i| format!("packs/{:02}/steady-{i:02}", i % 5)).collect();
     for object in &steady {
         store.put(&name(object), b"steady").unwrap();
     }
@@ -290,10 +260,7 @@ pub fn staged_objects_do_not_disturb_each_other(store: &impl Store) {
     }
     for i in 0..8_u8 {
         let expected: Vec<u8> = (0..10).flat_map(|round| [i, round]).collect();
-        assert_eq!(
-            store.get(&name(&format!("packs/{i}")), 100).unwrap(),
-            expected
-        );
+        assert_eq!(store.get(&name(&format!("packs/{i}")), 100).unwrap(), expected);
     }
 }
 
@@ -335,14 +302,8 @@ pub fn many_threads_use_one_store(store: &impl Store) {
 pub fn a_message_names_object_and_place(store: &impl Store) {
     store.put(&name("packs/ab/ab01"), b"bytes").unwrap();
     let messages = [
-        store
-            .get(&name("packs/ab/ab02"), 1)
-            .unwrap_err()
-            .to_string(),
-        store
-            .get(&name("packs/ab/ab01"), 1)
-            .unwrap_err()
-            .to_string(),
+        store.get(&name("packs/ab/ab02"), 1).unwrap_err().to_string(),
+        store.get(&name("packs/ab/ab01"), 1).unwrap_err().to_string(),
     ];
     for message in messages {
         assert!(message.contains("packs/ab/ab0"), "{message}");

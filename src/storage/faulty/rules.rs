@@ -130,9 +130,7 @@ impl Script {
     /// let others use the store.
     pub(super) fn judge(&self, verb: Verb, name: &str, bytes: u64) -> Call {
         let (mut call, rules) = self.lock().begin(verb, name, bytes);
-        call.fault = call
-            .fault
-            .or_else(|| rules.iter().find_map(|rule| rule(&call)));
+        call.fault = call.fault.or_else(|| rules.iter().find_map(|rule| rule(&call)));
         self.lock().settle(&call);
         call
     }

@@ -25,15 +25,9 @@ impl Temporary {
     pub(super) fn new(root: &OwnedFd) -> io::Result<Self> {
         let tmp = walk::enter_or_make(root, TMP)?;
         let name = random_name()?;
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::openat(&tmp, &name, flags, FILE_MODE)?);
-        let temporary = Self {
-            tmp,
-            name,
-            file,
-            published: false,
-        };
+        let temporary = Self { tmp, name, file, published: false };
         walk::settle_mode(rustix::fs::fchmod(&temporary.file, FILE_MODE).map_err(Into::into))?;
         Ok(temporary)
     }
@@ -82,9 +76,7 @@ fn discard_if_abandoned(tmp: &OwnedFd, name: &CStr, since: SystemTime) -> io::Re
     let stat = walk::look(tmp, name)?;
     let ours = name.to_bytes().starts_with(b".") && walk::plain_len(&stat).is_ok();
     let touched = Duration::from_secs(u64::try_from(stat.st_mtime).unwrap_or(0));
-    let abandoned = SystemTime::UNIX_EPOCH
-        .checked_add(touched)
-        .is_some_and(|touched| touched < since);
+    let abandoned = SystemTime::UNIX_EPOCH.checked_add(touched).is_some_and(|touched| touched < since);
     if ours && abandoned {
         rustix::fs::unlinkat(tmp, name, AtFlags::empty())?;
     }

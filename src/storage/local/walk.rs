@@ -54,11 +54,7 @@ pub(super) fn open_file(here: &OwnedFd, segment: &str) -> io::Result<File> {
 }
 
 pub(super) fn look(here: &OwnedFd, segment: impl rustix::path::Arg) -> io::Result<Stat> {
-    Ok(rustix::fs::statat(
-        here,
-        segment,
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?)
+    Ok(rustix::fs::statat(here, segment, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 /// The length of a regular file; everything else is no object.
@@ -112,7 +108,5 @@ fn is_unsupported(error: &io::Error) -> bool {
 }
 
 fn foreign(what: &str) -> io::Error {
-    io::Error::other(format!(
-        "there is {what} in its way, and a store holds none"
-    ))
+    io::Error::other(format!("there is {what} in its way, and a store holds none"))
 }

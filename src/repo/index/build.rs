@@ -1,0 +1,180 @@
+//! Builds levels: from segments, or from smaller levels. Touches the disk.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use redb::Database;
+
+use super::level::{BLOBS, BlobRow, Covered, LAYOUT, Level, META, PACKS, PackRow, SEGMENTS};
+use crate::format::segment::{BlobRecord, Segment};
+use crate::id::{BlobId, IndexId, PackId};
+
+type Failed = Box<dyn std::error::Error>;
+
+/// redb's cache while a level is written.
+const BUILD_CACHE_BYTES: usize = 32 << 20;
+
+/// The file name of the level that covers these segments: whoever builds it, builds the same.
+pub(super) fn file_name(segments: &[Covered]) -> String {
+    let mut ids: Vec<&IndexId> = segments.iter().map(|segment| &segment.id).collect();
+    ids.sort_unstable();
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&LAYOUT.to_le_bytes());
+    ids.iter().for_each(|id| {
+        hasher.update(id.as_bytes());
+    });
+    format!("{}.level", &hasher.finalize().to_hex()[..32])
+}
+
+/// Writes the level of these segments, and gives its path.
+pub(super) fn from_segments(dir: &Path, segments: Vec<(IndexId, Segment)>) -> Result<PathBuf, Failed> {
+    let mut packs = PackNumbers::default();
+    let covered = segments.iter().map(|(id, segment)| cover(*id, segment)).collect();
+    let mut rows: Vec<(BlobId, BlobRow)> = Vec::with_capacity(segments.iter().map(|(_, s)| s.records.len()).sum());
+    for (number, (_, segment)) in segments.into_iter().enumerate() {
+        let number = u32::try_from(number)?;
+        let renumbered: Vec<u32> = segment
+            .header
+            .packs
+            .iter()
+            .map(|pack| packs.number(PackRow { id: pack.id, len: pack.len, class: pack.class, blobs: pack.blobs }))
+            .collect();
+        rows.extend(segment.records.iter().map(|record| row(record, number, &renumbered)));
+    }
+    rows.sort_unstable_by_key(|(id, row)| (*id, row.pack, row.offset, row.segment));
+    write(dir, covered, packs, |insert| {
+        let mut value = Vec::new();
+        for group in rows.chunk_by(|a, b| a.0 == b.0) {
+            value.clear();
+            group.iter().for_each(|(_, row)| row.append_to(&mut value));
+            insert(group[0].0.as_bytes(), &value)?;
+        }
+        Ok(())
+    })
+}
+
+fn cover(id: IndexId, segment: &Segment) -> Covered {
+    Covered { id, replaces: segment.header.replaces.to_vec() }
+}
+
+fn row(record: &BlobRecord, segment: u32, packs: &[u32]) -> (BlobId, BlobRow) {
+    let blob = &record.placed.blob;
+    let row = BlobRow {
+        pack: packs[record.pack as usize],
+        segment,
+        kind: blob.kind,
+        compression: blob.compression,
+        offset: record.placed.offset,
+        stored_len: blob.stored_len,
+        plain_len: blob.plain_len,
+    };
+    (blob.id, row)
+}
+
+/// Writes one level that holds the live rows of `levels`, in constant memory, and gives its path.
+pub(super) fn from_levels(dir: &Path, levels: &[&Level]) -> Result<PathBuf, Failed> {
+    let mut packs = PackNumbers::default();
+    let mut covered = Vec::new();
+    let mut renumber = Vec::new();
+    for level in levels {
+        let live = level.segments.iter().zip(&level.live);
+        let segments: Vec<Option<u32>> = live
+            .map(|(segment, live)| {
+                live.then(|| {
+                    covered.push(segment.clone());
+                    covered.len() as u32 - 1
+                })
+            })
+            .collect();
+        let numbers: Vec<u32> = level.packs.iter().map(|pack| packs.number(*pack)).collect();
+        renumber.push((segments, numbers));
+    }
+    let mut streams = Vec::new();
+    for level in levels {
+        streams.push(level.iter()?.peekable());
+    }
+    write(dir, covered, packs, |insert| {
+        let mut value = Vec::new();
+        while let Some(id) = streams.iter_mut().filter_map(|stream| key_of(stream.peek())).min() {
+            value.clear();
+            for (stream, (segments, numbers)) in streams.iter_mut().zip(&renumber) {
+                if key_of(stream.peek()) != Some(id) {
+                    continue;
+                }
+                let (_, rows) = stream.next().expect("it was peeked at")?;
+                for mut row in BlobRow::all(rows.value()) {
+                    let segment = segments.get(row.segment as usize).copied().flatten();
+                    let pack = numbers.get(row.pack as usize);
+                    if let (Some(segment), Some(pack)) = (segment, pack) {
+                        (row.segment, row.pack) = (segment, *pack);
+                        row.append_to(&mut value);
+                    }
+                }
+            }
+            if !value.is_empty() {
+                insert(&id, &value)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+type Row<'a> =
+    Result<(redb::AccessGuard<'a, &'static [u8; 32]>, redb::AccessGuard<'a, &'static [u8]>), redb::StorageError>;
+
+/// The key of the next row. A row that cannot be read sorts first, and fails when it is taken.
+fn key_of(row: Option<&Row<'_>>) -> Option<[u8; 32]> {
+    row.map(|row| row.as_ref().map_or([0; 32], |(key, _)| *key.value()))
+}
+
+type Insert<'a> = &'a mut dyn FnMut(&[u8; 32], &[u8]) -> Result<(), Failed>;
+
+fn write(
+    dir: &Path,
+    covered: Vec<Covered>,
+    packs: PackNumbers,
+    fill: impl FnOnce(Insert<'_>) -> Result<(), Failed>,
+) -> Result<PathBuf, Failed> {
+    let temporary = tempfile::Builder::new().prefix(".building-").tempfile_in(dir)?;
+    let path = dir.join(file_name(&covered));
+    let database =
+        Database::builder().set_cache_size(BUILD_CACHE_BYTES).create_file(temporary.as_file().try_clone()?)?;
+    let mut write = database.begin_write()?;
+    write.set_durability(redb::Durability::Immediate)?;
+    write.open_table(META)?.insert("layout", LAYOUT)?;
+    {
+        let mut table = write.open_table(SEGMENTS)?;
+        for (number, segment) in covered.iter().enumerate() {
+            table.insert(u32::try_from(number)?, &segment.to_bytes()[..])?;
+        }
+        let mut table = write.open_table(PACKS)?;
+        for (number, pack) in packs.rows.iter().enumerate() {
+            table.insert(u32::try_from(number)?, &pack.to_bytes())?;
+        }
+        let mut table = write.open_table(BLOBS)?;
+        fill(&mut |id, rows| {
+            table.insert(id, rows)?;
+            Ok(())
+        })?;
+    }
+    write.commit()?;
+    drop(database);
+    temporary.persist(&path)?;
+    Ok(path)
+}
+
+/// Numbers packs as they come, each once.
+#[derive(Default)]
+struct PackNumbers {
+    rows: Vec<PackRow>,
+    numbers: BTreeMap<PackId, u32>,
+}
+
+impl PackNumbers {
+    fn number(&mut self, pack: PackRow) -> u32 {
+        *self.numbers.entry(pack.id).or_insert_with(|| {
+            self.rows.push(pack);
+            self.rows.len() as u32 - 1
+        })
+    }
+}

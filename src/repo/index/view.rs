@@ -1,0 +1,214 @@
+//! The view as a whole: brought up to date, asked, and kept small in number. Touches the disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::build;
+use super::level::{Level, Location};
+use crate::format::segment::Segment;
+use crate::id::{BlobId, IndexId, PackId};
+use crate::repo::error::{RepoError, Result};
+
+/// Blob records that become one level at a time: bounds the memory of a rebuild to about 100 MB.
+const RECORDS_AT_ONCE: usize = 1 << 20;
+/// A level is merged with the next larger one unless it is smaller by this factor.
+const GROWTH: u64 = 4;
+
+/// A local view of the repository's index segments.
+pub struct IndexView {
+    dir: PathBuf,
+    levels: Vec<Level>,
+}
+
+/// What bringing a view up to date found.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct SyncReport {
+    /// Segments that are new to this cache.
+    pub applied: usize,
+    /// Segments that vanished without another one replacing them: the store was rolled back, or damaged.
+    pub vanished: Vec<IndexId>,
+    /// Levels that were lost, damaged or left by another version, and why.
+    pub unusable: Vec<String>,
+}
+
+impl IndexView {
+    /// Opens what the directory holds. What cannot be used is removed and said.
+    pub fn open(dir: &Path) -> Result<(Self, SyncReport)> {
+        fs::create_dir_all(dir).map_err(|error| local("create", dir, error))?;
+        let mut report = SyncReport::default();
+        let mut levels = Vec::new();
+        for path in level_files(dir)? {
+            match Level::open(&path) {
+                Ok(level) => levels.push(level),
+                // Another process merged it away between the listing and now.
+                Err(_) if !path.exists() => {}
+                Err(why) => {
+                    report.unusable.push(format!("{}: {why}", path.display()));
+                    fs::remove_file(&path).map_err(|error| local("remove", &path, error))?;
+                }
+            }
+        }
+        Ok((IndexView { dir: dir.to_owned(), levels }, report))
+    }
+
+    /// Makes the view say what `listed` says, the segments in the repository: applies new ones, passes
+    /// over replaced ones, un-applies those that vanished.
+    pub fn sync(&mut self, listed: &[IndexId], get: &dyn Fn(&IndexId) -> Result<Segment>) -> Result<SyncReport> {
+        let mut report = SyncReport::default();
+        let listed: BTreeSet<IndexId> = listed.iter().copied().collect();
+        let covered: BTreeSet<IndexId> = self.covered().map(|segment| segment.id).collect();
+        let fresh = listed.difference(&covered).copied();
+        report.applied = self.apply(fresh, get)?;
+        // Only a listed segment's word counts: one that vanished replaces nothing.
+        let replaced: BTreeSet<IndexId> = self
+            .covered()
+            .filter(|segment| listed.contains(&segment.id))
+            .flat_map(|segment| segment.replaces.iter().copied())
+            .collect();
+        report.vanished =
+            covered.iter().filter(|id| !listed.contains(*id) && !replaced.contains(*id)).copied().collect();
+        self.mark_live(|id| listed.contains(id) && !replaced.contains(id));
+        self.tidy()?;
+        Ok(report)
+    }
+
+    /// Applies segments that this process has just written itself.
+    pub fn add(&mut self, segments: Vec<(IndexId, Segment)>) -> Result<()> {
+        self.push_level(segments)?;
+        self.tidy()
+    }
+
+    fn apply(
+        &mut self,
+        fresh: impl Iterator<Item = IndexId>,
+        get: &dyn Fn(&IndexId) -> Result<Segment>,
+    ) -> Result<usize> {
+        let (mut batch, mut records, mut applied) = (Vec::new(), 0, 0);
+        for id in fresh {
+            let segment = match get(&id) {
+                Ok(segment) => segment,
+                // Replaced and deleted between the listing and now.
+                Err(RepoError::Missing { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            records += segment.records.len();
+            applied += 1;
+            batch.push((id, segment));
+            if records >= RECORDS_AT_ONCE {
+                self.push_level(std::mem::take(&mut batch))?;
+                records = 0;
+            }
+        }
+        if !batch.is_empty() {
+            self.push_level(batch)?;
+        }
+        Ok(applied)
+    }
+
+    fn push_level(&mut self, segments: Vec<(IndexId, Segment)>) -> Result<()> {
+        let path = build::from_segments(&self.dir, segments).map_err(|error| local("write", &self.dir, error))?;
+        self.levels.push(Level::open(&path).map_err(|why| local("open", &path, why))?);
+        Ok(())
+    }
+
+    fn covered(&self) -> impl Iterator<Item = &super::level::Covered> {
+        self.levels.iter().flat_map(|level| &level.segments)
+    }
+
+    /// A segment may be covered twice, when another process merged meanwhile: one copy counts.
+    fn mark_live(&mut self, counts: impl Fn(&IndexId) -> bool) {
+        let mut seen = BTreeSet::new();
+        for level in &mut self.levels {
+            for (segment, live) in level.segments.iter().zip(&mut level.live) {
+                *live = counts(&segment.id) && seen.insert(segment.id);
+            }
+        }
+    }
+
+    /// Merges levels until each is several times the next, and drops dead ones: lookups stay few, and a
+    /// record is rewritten a logarithm of times.
+    fn tidy(&mut self) -> Result<()> {
+        let dead = |level: &mut Level| !level.live.contains(&true);
+        for level in self.levels.extract_if(.., dead) {
+            remove(&level.path);
+        }
+        self.levels.sort_by_key(|level| std::cmp::Reverse(level.rows));
+        while let Some(from) = self.first_to_merge() {
+            let merged: Vec<Level> = self.levels.drain(from..).collect();
+            let sources: Vec<&Level> = merged.iter().collect();
+            let path = build::from_levels(&self.dir, &sources).map_err(|error| local("write", &self.dir, error))?;
+            merged.iter().filter(|level| level.path != path).for_each(|level| remove(&level.path));
+            drop(merged);
+            self.levels.push(Level::open(&path).map_err(|why| local("open", &path, why))?);
+        }
+        Ok(())
+    }
+
+    /// The first level (largest first) that is to be merged with all smaller ones.
+    fn first_to_merge(&self) -> Option<usize> {
+        let rows: Vec<u64> = self.levels.iter().map(|level| level.rows.max(1)).collect();
+        let crowded = rows.windows(2).position(|pair| pair[0] < pair[1] * GROWTH);
+        let dead = self.levels.iter().position(Level::is_mostly_dead);
+        crowded.into_iter().chain(dead).min()
+    }
+
+    /// All places where `id` lies.
+    pub fn locate(&self, id: &BlobId) -> Result<Vec<Location>> {
+        let mut locations = Vec::new();
+        for level in &self.levels {
+            level
+                .find(id, &mut |row, pack| locations.push(Location::new(id, row, pack)))
+                .map_err(|why| local("read", &level.path, why))?;
+        }
+        // Two segments may list one pack.
+        locations.sort_unstable_by_key(|location| (location.pack, location.placed.offset));
+        locations.dedup();
+        Ok(locations)
+    }
+
+    /// Whether `id` lies in a pack, given by its id and its length, that is `usable`.
+    pub fn lies_in(&self, id: &BlobId, usable: impl Fn(&PackId, u64) -> bool) -> Result<bool> {
+        let mut found = false;
+        for level in &self.levels {
+            level
+                .find(id, &mut |_, pack| found = found || usable(&pack.id, pack.len))
+                .map_err(|why| local("read", &level.path, why))?;
+            if found {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Every pack that the view knows, once, with its length; some may have been replaced since.
+    pub fn packs(&self) -> BTreeMap<PackId, u64> {
+        let packs = self.levels.iter().flat_map(|level| &level.packs);
+        packs.map(|pack| (pack.id, pack.len)).collect()
+    }
+
+    /// How many blobs the view holds, copies in several levels counted apart.
+    pub fn blobs(&self) -> u64 {
+        self.levels.iter().map(|level| level.rows).sum()
+    }
+
+    /// How many files it is made of.
+    pub fn levels(&self) -> usize {
+        self.levels.len()
+    }
+}
+
+fn level_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(dir).map_err(|error| local("list", dir, error))?;
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    Ok(paths.filter(|path| path.extension().is_some_and(|extension| extension == "level")).collect())
+}
+
+/// Someone else may have removed it first, and nobody needs it.
+fn remove(path: &Path) {
+    let _ = fs::remove_file(path);
+}
+
+fn local(verb: &str, path: &Path, why: impl ToString) -> RepoError {
+    RepoError::local(format!("{verb} the index cache {}", path.display()), why)
+}

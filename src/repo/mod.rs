@@ -1,0 +1,242 @@
+//! Repositories: naming, packing, indexing, sessions, and the order of writes.
+//!
+//! [`Repository`] reads; [`Writer`] writes, under an announced session. What either gives out was
+//! checked on the way: names against bytes, bytes against keys, values against the spec.
+
+mod error;
+mod index;
+mod keychain;
+mod metacache;
+mod names;
+mod objects;
+mod packer;
+mod pins;
+mod reader;
+mod session;
+pub mod split;
+pub mod walk;
+mod world;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+pub use crate::crypto::Argon2Profile;
+pub use error::{Class, RepoError, Result};
+pub use index::{Location, SyncReport};
+pub use keychain::Keychain;
+pub use names::{
+    KeyringObject, KeyslotObject, Record, Stored, config as config_name, id_of, of as name_of, pack as pack_name,
+};
+pub use objects::{Durable, Objects};
+pub use reader::noun;
+pub use session::{Announced, Who, program};
+pub use world::SystemChance;
+pub use writer::{Added, Claim, Writer};
+
+use crate::chunk::ChunkerParams;
+use crate::crypto::{Chance, Keyset};
+use crate::format::keys::Settings;
+use crate::format::segment::Segment;
+use crate::id::{IndexId, RepositoryId};
+use crate::storage::{Store, StoreError};
+use index::IndexView;
+use metacache::MetaCache;
+use pins::{Pin, PinFile};
+
+/// Packs are at least this long before they are closed, and at most the second.
+const PACK_TARGET: std::ops::RangeInclusive<u64> = (16 << 20)..=(128 << 20);
+
+/// Where a repository keeps what can be thrown away.
+#[derive(Debug, Clone)]
+pub enum CacheDir {
+    /// Below this directory, from one command to the next.
+    Kept(PathBuf),
+    /// In a directory of this command alone.
+    Temporary,
+}
+
+/// An opened repository.
+pub struct Repository {
+    objects: Arc<Objects>,
+    keychain: Keychain,
+    view: RwLock<IndexView>,
+    meta_cache: Option<MetaCache>,
+    openers: reader::Openers,
+    first_sync: SyncReport,
+    cache_dir: PathBuf,
+    // Removed, with the cache in it, when the repository is closed.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+/// Makes a repository in an empty store.
+pub fn init(
+    store: &dyn Store,
+    passphrase: &[u8],
+    label: &str,
+    settings: Settings,
+    profile: Argon2Profile,
+    chance: &dyn Chance,
+) -> Result<RepositoryId> {
+    match store.len(&names::config()) {
+        Ok(_) => return Err(RepoError::Occupied { place: store.place() }),
+        Err(StoreError::NotFound { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    keychain::create(store, passphrase, label, settings, profile, chance)
+}
+
+/// What new repositories are made with.
+pub fn default_settings() -> Settings {
+    let params = ChunkerParams::default();
+    let (chunk_min, chunk_avg, chunk_max) = (params.min(), params.avg(), params.max());
+    Settings { chunker: u32::from(crate::chunk::CHUNKER_ID), chunk_min, chunk_avg, chunk_max, pack_size: 0 }
+}
+
+impl Repository {
+    /// Opens the repository in `store`, and brings the local view of its index up to date.
+    pub fn open(store: Box<dyn Store>, passphrase: &[u8], cache: &CacheDir, chance: Box<dyn Chance>) -> Result<Self> {
+        let keychain = Keychain::unlock(&*store, passphrase)?;
+        let repository = keychain.keyring.repository;
+        let (root, temporary) = match cache {
+            CacheDir::Kept(dir) => (dir.clone(), None),
+            CacheDir::Temporary => {
+                let dir = tempfile::Builder::new().prefix("keepstone-").tempdir();
+                let dir = dir.map_err(|error| RepoError::local("make a temporary cache", error))?;
+                (dir.path().to_owned(), Some(dir))
+            }
+        };
+        let pin = Pin { repository, generation: keychain.keyring.generation, keyring: keychain.id };
+        make_private(&root)?;
+        PinFile::new(&root.join("pins"), &store.place()).check(&pin)?;
+        let cache_dir = root.join(repository.to_hex());
+        let (view, first_sync) = IndexView::open(&cache_dir.join("index"))?;
+        let meta_cache = Some(MetaCache::open(&cache_dir.join("meta"))?);
+        let objects = Arc::new(Objects { store, repository, keys: Keyset::new(&keychain.keyring), chance });
+        let mut opened = Repository {
+            objects,
+            keychain,
+            view: RwLock::new(view),
+            meta_cache,
+            openers: reader::Openers::default(),
+            first_sync,
+            cache_dir,
+            _temporary: temporary,
+        };
+        let synced = opened.refresh_index()?;
+        opened.first_sync.applied = synced.applied;
+        opened.first_sync.vanished = synced.vanished;
+        opened.forget_unknown_metadata()?;
+        Ok(opened)
+    }
+
+    /// What bringing the local view up to date found when the repository was opened.
+    pub fn first_sync(&self) -> &SyncReport {
+        &self.first_sync
+    }
+
+    /// Which repository this is.
+    pub fn id(&self) -> RepositoryId {
+        self.objects.repository
+    }
+
+    /// Its objects.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
+    fn objects_arc(&self) -> &Arc<Objects> {
+        &self.objects
+    }
+
+    /// Who can open it, and how it is written.
+    pub fn keychain(&self) -> &Keychain {
+        &self.keychain
+    }
+
+    /// To change who can open it.
+    pub fn keychain_mut(&mut self) -> (&mut Keychain, &dyn Store, &dyn Chance) {
+        (&mut self.keychain, self.objects.store(), self.objects.chance())
+    }
+
+    /// Where the local view and the copies of metadata are.
+    pub fn cache_dir(&self) -> &Path {
+        &self.cache_dir
+    }
+
+    fn may_write(&self) -> Result<()> {
+        self.keychain.may_write()
+    }
+
+    /// How content is cut, by the repository's settings.
+    pub fn chunker_params(&self) -> Result<ChunkerParams> {
+        let Settings { chunker, chunk_min, chunk_avg, chunk_max, .. } = self.keychain.keyring.settings;
+        let newer = |why: String| RepoError::NeedsNewer { object: "the repository's settings".into(), why };
+        if chunker != u32::from(crate::chunk::CHUNKER_ID) {
+            return Err(newer(format!("chunker {chunker} is unknown")));
+        }
+        ChunkerParams::new(chunk_min, chunk_avg, chunk_max).map_err(|error| newer(error.to_string()))
+    }
+
+    /// The length at which packs are closed: the settings', or growing with the square root of what is
+    /// stored, so that neither packs nor what one of them costs to rewrite get out of hand.
+    fn pack_target_len(&self) -> u64 {
+        match self.keychain.keyring.settings.pack_size {
+            0 => {
+                let stored: u64 = self.view().packs().values().sum();
+                (stored.isqrt() * 64).clamp(*PACK_TARGET.start(), *PACK_TARGET.end())
+            }
+            size => size.clamp(1 << 16, *PACK_TARGET.end()),
+        }
+    }
+
+    /// Lists the segments again and brings the view up to date.
+    pub fn refresh_index(&self) -> Result<SyncReport> {
+        let listed: Vec<IndexId> = self.objects.list::<Segment>()?;
+        self.view_mut().sync(&listed, &|id| self.objects.get::<Segment>(id))
+    }
+
+    /// The index, to look things up.
+    pub fn view(&self) -> RwLockReadGuard<'_, IndexView> {
+        self.view.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn view_mut(&self) -> RwLockWriteGuard<'_, IndexView> {
+        self.view.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn meta_cache(&self) -> Option<&MetaCache> {
+        self.meta_cache.as_ref()
+    }
+
+    fn openers(&self) -> &reader::Openers {
+        &self.openers
+    }
+
+    fn forget_unknown_metadata(&self) -> Result<()> {
+        let Some(cache) = &self.meta_cache else { return Ok(()) };
+        let known = self.view().packs();
+        cache.retain(|pack| known.contains_key(pack))
+    }
+
+    /// Reads metadata from the store from here on, never from the cache: for whoever checks the store.
+    pub fn bypass_meta_cache(&mut self) {
+        self.meta_cache = None;
+    }
+}
+
+/// Remembers a repository that was just made.
+pub fn pin_new(cache: &CacheDir, place: &str, keychain: &Keychain) -> Result<()> {
+    let CacheDir::Kept(root) = cache else { return Ok(()) };
+    let keyring = &keychain.keyring;
+    let pin = Pin { repository: keyring.repository, generation: keyring.generation, keyring: keychain.id };
+    make_private(root)?;
+    PinFile::new(&root.join("pins"), place).write(&pin)
+}
+
+/// Makes a directory that only its owner can look into.
+fn make_private(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|error| RepoError::local(format!("create the cache directory {}", dir.display()), error))
+}

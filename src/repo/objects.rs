@@ -1,0 +1,117 @@
+//! Objects by their ids: what is read is what its name says, what is written is durable.
+
+use super::error::{RepoError, Result};
+use super::names::{self, Record, Stored};
+use crate::crypto::{Chance, Keyset, ObjectKeys, Sealed};
+use crate::format::envelope::ObjectKind;
+use crate::format::limits::{OBJECT_MAX, SEGMENT_MAX};
+use crate::id::{Id, RepositoryId};
+use crate::storage::{ObjectName, Store, StoreError};
+
+/// An id of something that a finished put has made durable. Only this module makes one: an index is
+/// built from durable packs, a snapshot is committed with durable segments, because nothing else compiles.
+pub struct Durable<I>(I);
+
+impl<I: Copy> Durable<I> {
+    /// The id, durable or not.
+    pub fn id(&self) -> I {
+        self.0
+    }
+
+    /// Says that a store has finished putting what `id` names. For this layer's own writers.
+    pub(super) fn after_put(id: I) -> Self {
+        Durable(id)
+    }
+}
+
+/// A store, seen as the objects of one repository.
+pub struct Objects {
+    pub(super) store: Box<dyn Store>,
+    pub(super) repository: RepositoryId,
+    pub(super) keys: Keyset,
+    pub(super) chance: Box<dyn Chance>,
+}
+
+impl Objects {
+    /// What seals and opens here.
+    pub fn object_keys(&self) -> ObjectKeys<'_> {
+        ObjectKeys { repository: self.repository, keys: &self.keys }
+    }
+
+    /// The store below.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Chance and clock.
+    pub fn chance(&self) -> &dyn Chance {
+        &*self.chance
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> &Keyset {
+        &self.keys
+    }
+
+    /// The `T` named `id`: its bytes have that hash, are authentic, and obey the spec.
+    pub fn get<T: Record>(&self, id: &Id<T::Mark>) -> Result<T> {
+        let name = names::of::<T>(id);
+        let sealed = Sealed::<T>::claimed(get_named(self.store(), &name, id, max_len::<T>())?);
+        let opened = self.object_keys().open(&sealed).map_err(|error| RepoError::unopened(&name, error))?;
+        opened.decode().map_err(|error| RepoError::malformed(&name, error))
+    }
+
+    /// Seals `value` and stores it durably.
+    pub fn put<T: Record>(&self, value: &T) -> Result<Durable<Id<T::Mark>>> {
+        let sealed = self.object_keys().seal(value, self.chance());
+        let id = Id::of_stored(sealed.as_stored());
+        self.store.put(&names::of::<T>(&id), sealed.as_stored())?;
+        Ok(Durable::after_put(id))
+    }
+
+    /// The ids of all `T`s, ascending.
+    pub fn list<T: Stored>(&self) -> Result<Vec<Id<T::Mark>>> {
+        list_ids(self.store(), T::DIR)
+    }
+
+    /// Removes the `T` named `id`.
+    pub fn delete<T: Stored>(&self, id: &Id<T::Mark>) -> Result<()> {
+        Ok(self.store.delete(&names::of::<T>(id))?)
+    }
+}
+
+fn max_len<T: Record>() -> u64 {
+    match T::KIND {
+        ObjectKind::Index => SEGMENT_MAX,
+        _ => OBJECT_MAX,
+    }
+}
+
+/// The object's bytes, if their hash is its name. An object that is gone is told apart by its error.
+pub(super) fn get_named<T>(store: &dyn Store, name: &ObjectName, id: &Id<T>, max_len: u64) -> Result<Vec<u8>> {
+    let bytes = store.get(name, max_len).map_err(|error| match error {
+        StoreError::NotFound { .. } => RepoError::Missing { what: name.to_string() },
+        StoreError::TooLong { .. } => RepoError::Damaged { object: name.to_string(), why: error.to_string() },
+        other => other.into(),
+    })?;
+    if Id::<T>::of_stored(&bytes) != *id {
+        return Err(RepoError::Damaged {
+            object: name.to_string(),
+            why: "its bytes do not have the hash that it is named by".into(),
+        });
+    }
+    Ok(bytes)
+}
+
+/// The ids that the objects in `dir` are named by, ascending. Leases and foreign objects are passed over.
+pub(super) fn list_ids<T>(store: &dyn Store, dir: &str) -> Result<Vec<Id<T>>> {
+    let mut ids = Vec::new();
+    store.list(dir, &mut |listed| {
+        ids.extend(names::id_of(&listed.name));
+        Ok(())
+    })?;
+    ids.sort_unstable();
+    // A store may list an object twice.
+    ids.dedup();
+    Ok(ids)
+}

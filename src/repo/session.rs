@@ -1,0 +1,166 @@
+//! Sessions: how a writer says that it is at work, and what it may rely on (format-spec, "Order of
+//! writes", steps A1 to A5, B5, B7, B9).
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::error::{RepoError, Result};
+use super::names;
+use super::objects::{Objects, list_ids};
+use crate::format::codec::Ascending;
+use crate::format::control::{Condemned, Session, SessionKind};
+use crate::format::extras::Extras;
+use crate::id::{CondemnedId, PackId, SessionId};
+use crate::storage::StoreError;
+
+/// How often a lease is rewritten. Others take a session for dead when its lease has not changed for
+/// many times as long.
+const BEAT_EVERY: Duration = Duration::from_secs(30);
+
+/// Who runs the session, for messages.
+#[derive(Debug, Clone, Default)]
+pub struct Who {
+    /// The machine.
+    pub host: String,
+    /// The account.
+    pub user: String,
+}
+
+/// An announced session. Withdrawn when dropped.
+pub struct Announced {
+    objects: Arc<Objects>,
+    id: SessionId,
+    usable: Usable,
+    beat: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+/// The packs that a session may rely on: listed after it had announced itself, and in no condemned
+/// record that it listed after that. Lives in memory, never in a cache.
+#[derive(Debug, Default)]
+pub struct Usable {
+    packs: HashMap<PackId, u64>,
+}
+
+impl Usable {
+    /// Whether `pack` may be relied on; one that is not as long as the index says was cut.
+    pub fn contains(&self, pack: &PackId, len: u64) -> bool {
+        self.packs.get(pack) == Some(&len)
+    }
+}
+
+impl Announced {
+    /// Announces a session and learns what it may rely on. The order of these steps is the protocol's.
+    pub fn announce(objects: &Arc<Objects>, kind: SessionKind, who: &Who) -> Result<Self> {
+        let seen = objects.list::<Condemned>()?;
+        let session = Session {
+            kind,
+            host: crate::format::control::Label::truncated(&who.host),
+            process: std::process::id(),
+            started: objects.chance().now(),
+            seen: Ascending::new(seen).map_err(|_| too_many_condemned())?,
+            program: program(),
+            extras: Extras::default(),
+        };
+        // Sealed anew with each put: an id whose put ended unclear never comes back.
+        let id = objects.put(&session)?.id();
+        let beat = Some(keep_alive(Arc::clone(objects), id));
+        let mut announced = Announced { objects: Arc::clone(objects), id, usable: Usable::default(), beat };
+        let condemned = announced.condemned()?;
+        announced.usable = announced.list_packs(&condemned)?;
+        Ok(announced)
+    }
+
+    /// The session's id.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// What may be relied on.
+    pub fn usable(&self) -> &Usable {
+        &self.usable
+    }
+
+    fn condemned(&self) -> Result<HashSet<PackId>> {
+        let mut packs = HashSet::new();
+        for id in list_ids::<<Condemned as names::Stored>::Mark>(self.objects.store(), "condemned")? {
+            match self.objects.get::<Condemned>(&CondemnedId::from_bytes(*id.as_bytes())) {
+                Ok(record) => packs.extend(record.packs.iter().copied()),
+                // All its packs are gone, and so is it.
+                Err(RepoError::Missing { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(packs)
+    }
+
+    fn list_packs(&self, condemned: &HashSet<PackId>) -> Result<Usable> {
+        let mut usable = Usable::default();
+        self.objects.store().list("packs", &mut |listed| {
+            if let Some(id) = names::id_of(&listed.name) {
+                if !condemned.contains(&id) {
+                    usable.packs.insert(id, listed.len);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(usable)
+    }
+
+    /// Whether the announcement is still there. If it is not, someone took this session for dead, and
+    /// what it relied on may be gone.
+    pub fn is_there(&self) -> Result<bool> {
+        match self.objects.store().len(&names::of::<Session>(&self.id)) {
+            Ok(_) => Ok(true),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn withdraw(&mut self) -> Result<()> {
+        if let Some((stop, thread)) = self.beat.take() {
+            drop(stop);
+            // A beat that panicked has stopped beating, which is all that is asked of it here.
+            let _ = thread.join();
+        }
+        self.objects.delete::<Session>(&self.id)?;
+        Ok(self.objects.store().delete(&names::beat(&self.id))?)
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        // A session that stays behind is taken for dead when its lease runs out.
+        if let Err(error) = self.withdraw() {
+            tracing::warn!("the session {} could not be withdrawn: {error}", self.id.short());
+        }
+    }
+}
+
+fn too_many_condemned() -> RepoError {
+    RepoError::Refused("too many condemned records wait for deletion; run prune first".into())
+}
+
+/// The name and version of this program, as objects record it.
+pub fn program() -> crate::format::control::Label {
+    crate::format::control::Label::truncated(concat!("keepstone ", env!("CARGO_PKG_VERSION")))
+}
+
+/// Rewrites the lease until the sender is dropped.
+fn keep_alive(objects: Arc<Objects>, id: SessionId) -> (Sender<()>, JoinHandle<()>) {
+    let (stop, stopped) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        loop {
+            // A beat that fails is a beat that is late; the announcement itself is what counts.
+            if let Err(error) = objects.store().put(&names::beat(&id), &objects.chance().random()[..16]) {
+                tracing::debug!("the lease of session {} could not be renewed: {error}", id.short());
+            }
+            if stopped.recv_timeout(BEAT_EVERY) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    });
+    (stop, thread)
+}
