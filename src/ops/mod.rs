@@ -1,5 +1,7 @@
 //! Operations: backup, restore, check, list, diff; and the ports that say what they need of a source or
 //! a target.
 
+pub mod backup;
+pub mod progress;
 pub mod source;
 pub mod target;
