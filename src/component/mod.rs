@@ -1,1 +1,4 @@
-//! Components.
+//! Components: what can be backed up, each as a source that the engine asks.
+
+pub mod files;
+pub mod stream;

@@ -1,0 +1,20 @@
+//! Files: trees of a file system, one or several in one snapshot.
+
+pub mod files_from;
+pub mod filter;
+pub(crate) mod owners;
+pub mod source;
+
+mod describe;
+mod directory;
+mod grafts;
+mod ignore_rules;
+mod listing;
+mod names;
+mod reading;
+mod stat;
+mod xattrs;
+
+pub use directory::raise_open_files_limit;
+pub use filter::Filter;
+pub use source::{BadSources, FilesSource};
