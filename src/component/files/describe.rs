@@ -1,6 +1,7 @@
 //! What a listing does not tell: owners' names, extended attributes, where a link leads. Touches the disk.
 
 use std::io;
+use std::path::Path;
 
 use rustix::fs::{OFlags, readlinkat};
 
@@ -41,9 +42,10 @@ impl FilesSource {
         }
     }
 
-    fn xattrs_of_directory(&self, path: &std::path::Path) -> io::Result<Xattrs> {
+    fn xattrs_of_directory(&self, path: &Path) -> io::Result<Xattrs> {
         if self.proc_is_there {
-            return Holder::link(open_path(path, OFlags::PATH | OFlags::DIRECTORY)?, b".").read();
+            let directory = open_path(path, OFlags::PATH | OFlags::DIRECTORY)?;
+            return Holder::link(&directory, b".").read();
         }
         Holder::Opened(open_path(path, OFlags::RDONLY | OFlags::DIRECTORY)?).read()
     }

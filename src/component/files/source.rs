@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, OFlags};
+use rustix::fs::{AtFlags, OFlags, Stat as RawStat};
 
 use super::directory::{Directory, stat_path};
 use super::filter::Filter;
@@ -79,36 +79,57 @@ impl FilesSource {
     /// and not where it lies. Paths that are not there are left for [`missing`](Self::missing) to tell.
     pub fn new(given: &[PathBuf], place: Option<&Path>, filter: Filter) -> Result<FilesSource, BadSources> {
         let paths = given.iter().map(|path| absolute(path)).collect::<Result<Vec<_>, _>>()?;
-        let (mut there, mut missing) = (Vec::new(), Vec::new());
-        let mut made_up = Stat { mode: 0o755, ..Stat::default() };
-        let mut lonely = None;
-        for (path, given) in paths.iter().zip(given) {
-            match stat_given(path, given) {
-                Ok(raw) => {
-                    there.push(path.clone());
-                    lonely = Some(raw);
-                }
-                Err(error) => missing.push(not_there(given, &error)),
-            }
-        }
-        let (grafts, paths) = match place {
-            None => (Grafts::in_place(there), paths),
-            Some(_) if given.len() != 1 => return Err(BadSources::NotOne(given.len())),
-            Some(place) => {
-                let top = place_in_snapshot(place)?;
-                if let Some(raw) = &lonely {
-                    if top.is_empty() && kind(raw) != Some(Kind::Directory) {
-                        return Err(BadSources::NotADirectory(given.iter().collect()));
-                    }
-                    let Stat { uid, gid, mtime, .. } = stat(raw);
-                    made_up = Stat { uid, gid, mtime, ..made_up };
-                }
-                let moved = there.pop().map(|path| Grafts::moved(top.clone(), to_path(&path)));
-                (moved.unwrap_or_else(|| Grafts::in_place(Vec::new())), vec![top])
-            }
+        let mut source = FilesSource {
+            grafts: Grafts::in_place(Vec::new()),
+            filter,
+            owners: Owners::default(),
+            made_up: Stat { mode: 0o755, ..Stat::default() },
+            proc_is_there: Path::new("/proc/self/fd").is_dir(),
+            paths: Vec::new(),
+            missing: Vec::new(),
         };
-        let proc_is_there = Path::new("/proc/self/fd").is_dir();
-        Ok(FilesSource { grafts, filter, owners: Owners::default(), made_up, proc_is_there, paths, missing })
+        match (place, given, &paths[..]) {
+            (None, ..) => source.take_in_place(given, paths),
+            (Some(place), [given], [path]) => source.take_elsewhere(given, path, place)?,
+            (Some(_), ..) => return Err(BadSources::NotOne(given.len())),
+        }
+        Ok(source)
+    }
+
+    fn take_in_place(&mut self, given: &[PathBuf], paths: Vec<Vec<u8>>) {
+        let mut there = Vec::new();
+        for (given, path) in given.iter().zip(&paths) {
+            there.extend(self.stat_given(given, path).map(|_| path.clone()));
+        }
+        self.grafts = Grafts::in_place(there);
+        self.paths = paths;
+    }
+
+    fn take_elsewhere(&mut self, given: &Path, path: &[u8], place: &Path) -> Result<(), BadSources> {
+        let place = place_in_snapshot(place)?;
+        if let Some(raw) = self.stat_given(given, path) {
+            if place.is_empty() && kind(&raw) != Some(Kind::Directory) {
+                return Err(BadSources::NotADirectory(given.to_owned()));
+            }
+            // Directories made up for it are as old as it is, so that they change only if it does.
+            let Stat { uid, gid, mtime, .. } = stat(&raw);
+            self.made_up = Stat { uid, gid, mtime, ..self.made_up };
+            self.grafts = Grafts::moved(place.clone(), to_path(path));
+        }
+        self.paths = vec![place];
+        Ok(())
+    }
+
+    /// What is at a given path; if nothing, that is noted. The empty path is not there: made absolute, it
+    /// would be the working directory.
+    fn stat_given(&mut self, given: &Path, path: &[u8]) -> Option<RawStat> {
+        let found = match given.as_os_str().is_empty() {
+            true => Err(io::ErrorKind::NotFound.into()),
+            false => stat_path(&to_path(path), AtFlags::SYMLINK_NOFOLLOW),
+        };
+        let path = given.display().to_string();
+        let note = |error| self.missing.push(Trouble { path, why: format!("cannot be backed up: {error}") });
+        found.map_err(note).ok()
     }
 
     /// The given paths that are not there or cannot be reached. The root's listing tells them as well.
@@ -183,18 +204,6 @@ fn unopened(path: String, error: &io::Error) -> Trouble {
     match error.kind() {
         io::ErrorKind::NotFound => Trouble { path, why: "vanished before it was listed".to_owned() },
         _ => Trouble { path, why: format!("cannot be listed: {error}") },
-    }
-}
-
-fn not_there(given: &Path, error: &io::Error) -> Trouble {
-    Trouble { path: given.display().to_string(), why: format!("cannot be backed up: {error}") }
-}
-
-/// The empty path is not there: made absolute, it would be the working directory.
-fn stat_given(path: &[u8], given: &Path) -> io::Result<rustix::fs::Stat> {
-    match given.as_os_str().is_empty() {
-        true => Err(io::ErrorKind::NotFound.into()),
-        false => stat_path(&to_path(path), AtFlags::SYMLINK_NOFOLLOW),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Extended attributes of anything, POSIX ACLs among them, without following links. Touches the disk.
 
 use std::io;
+use std::marker::PhantomData;
 
 use rustix::buffer::spare_capacity;
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, fgetxattr, flistxattr, lgetxattr, llistxattr, openat};
 use rustix::io::{Errno, Result as Answer};
 
@@ -15,24 +16,24 @@ use crate::format::tree::{Xattr, Xattrs};
 const LIST_MAX: usize = 64 << 10;
 
 /// How the attributes of a thing are reached.
-pub(super) enum Holder {
+pub(super) enum Holder<'fd> {
     /// By its name in an open directory. There is no call for that before Linux 6.13, and files must not be
     /// opened for it (a fifo, a tape), so the way leads through the directory's link in `/proc`.
-    Link(Vec<u8>),
+    Link(Vec<u8>, PhantomData<BorrowedFd<'fd>>),
     /// Itself, where there is no `/proc`.
     Opened(OwnedFd),
 }
 
-impl Holder {
-    /// `name` in `directory`; `.` is the directory itself.
-    pub(super) fn link(directory: impl AsFd, name: &[u8]) -> Holder {
+impl<'fd> Holder<'fd> {
+    /// `name` in `directory`, which stays open as long as this; `.` is the directory itself.
+    pub(super) fn link(directory: &'fd impl AsFd, name: &[u8]) -> Self {
         let mut link = format!("/proc/self/fd/{}/", directory.as_fd().as_raw_fd()).into_bytes();
         link.extend_from_slice(name);
-        Holder::Link(link)
+        Holder::Link(link, PhantomData)
     }
 
     /// A regular file or a directory, opened.
-    pub(super) fn opened(directory: impl AsFd, name: &[u8]) -> io::Result<Holder> {
+    pub(super) fn opened(directory: impl AsFd, name: &[u8]) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         Ok(Holder::Opened(openat(directory, name, flags, Mode::empty())?))
     }
@@ -63,14 +64,14 @@ impl Holder {
 
     fn list(&self, list: &mut Vec<u8>) -> Answer<usize> {
         match self {
-            Holder::Link(link) => llistxattr(link, spare_capacity(list)),
+            Holder::Link(link, _) => llistxattr(link, spare_capacity(list)),
             Holder::Opened(fd) => flistxattr(fd, spare_capacity(list)),
         }
     }
 
     fn get(&self, name: &[u8], value: &mut Vec<u8>) -> Answer<usize> {
         match self {
-            Holder::Link(link) => lgetxattr(link, name, spare_capacity(value)),
+            Holder::Link(link, _) => lgetxattr(link, name, spare_capacity(value)),
             Holder::Opened(fd) => fgetxattr(fd, name, spare_capacity(value)),
         }
     }
