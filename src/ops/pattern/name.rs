@@ -48,8 +48,18 @@ impl NamePattern {
         }
     }
 
-    /// Whether it matches all of `name`. One way back, to the last `*`, is enough.
+    /// Whether it matches all of `name`.
     pub fn matches(&self, name: &[u8]) -> bool {
+        // Nearly all patterns in use are of the first two shapes, and each is held against every name.
+        match &self.0[..] {
+            [Token::Literal(whole)] => name == whole,
+            [Token::Star, Token::Literal(end)] => name.ends_with(end),
+            _ => self.matches_token_by_token(name),
+        }
+    }
+
+    /// One way back, to the last `*`, is enough.
+    fn matches_token_by_token(&self, name: &[u8]) -> bool {
         let (mut token, mut rest) = (0, name);
         let mut way_back: Option<(usize, &[u8])> = None;
         loop {
