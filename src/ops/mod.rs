@@ -3,5 +3,6 @@
 
 pub mod backup;
 pub mod progress;
+pub mod pattern;
 pub mod source;
 pub mod target;
