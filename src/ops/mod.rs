@@ -1,5 +1,6 @@
 //! Operations: backup, restore, check, list, diff; and the ports that say what they need of a source or
 //! a target.
 
+pub mod progress;
 pub mod source;
 pub mod target;
