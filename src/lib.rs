@@ -15,6 +15,7 @@
 //! The bytes are specified in `format-spec/`; this library implements that text.
 
 pub mod chunk;
+pub mod cli;
 pub mod compress;
 pub mod format;
 pub mod id;
