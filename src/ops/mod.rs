@@ -2,7 +2,7 @@
 //! a target.
 
 pub mod backup;
-pub mod progress;
 pub mod pattern;
+pub mod progress;
 pub mod source;
 pub mod target;
