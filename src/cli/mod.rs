@@ -16,6 +16,7 @@ pub mod context;
 pub mod environment;
 pub mod exit;
 mod logging;
+pub mod open;
 pub mod out;
 pub mod password;
 pub mod progress;
@@ -65,9 +66,9 @@ fn dispatch(context: &Context, command: &Command) -> Result<Exit, Failure> {
         Command::Completions(args) => commands::completions::run(context, args),
         Command::Man(args) => commands::man::run(context, args),
         Command::Version(_) => commands::version::run(context),
-        Command::Init(_)
-        | Command::Backup(_)
-        | Command::Restore(_)
+        Command::Init(args) => commands::init::run(context, args),
+        Command::Backup(args) => commands::backup::run(context, args),
+        Command::Restore(_)
         | Command::Dump(_)
         | Command::Snapshots(_)
         | Command::Ls(_)

@@ -75,8 +75,6 @@ pub struct BackupOptions {
     pub skip_if_unchanged: bool,
     /// Threads that read and compress.
     pub threads: usize,
-    /// Troubles that came up before the backup began: they count as its own.
-    pub troubles_before: u64,
 }
 
 /// How a backup ended.
@@ -141,7 +139,7 @@ pub fn backup<S: Source>(
     let started = repository.objects().chance().now();
     let sink = match options.dry_run {
         true => Sink::dry(repository),
-        false => Sink::Real(Writer::begin(repository, SessionKind::Backup, &options.who)?),
+        false => Sink::Real(Box::new(Writer::begin(repository, SessionKind::Backup, &options.who)?)),
     };
     // After the announcement: what the parent refers to is spared from here on, or looked up anew.
     let parent = parent::find(repository, options)?;
@@ -159,7 +157,6 @@ pub fn backup<S: Source>(
     };
     let finished = repository.objects().chance().now();
     sink.summarize(&mut summary);
-    summary.troubles += options.troubles_before;
     let parent_id = parent.as_ref().map(|(id, _)| *id);
     let report =
         |outcome, summary| BackupReport { outcome, parent: parent_id, summary, started, finished, root: root.clone() };
@@ -187,10 +184,10 @@ fn end_without_snapshot(sink: Sink<'_>, failure: Failure) -> BackupError {
         Failure::Repository(error) => error.into(),
         Failure::Source(trouble) => BackupError::Source(trouble),
         Failure::Interrupted => {
-            if let Sink::Real(writer) = sink {
-                if let Err(error) = writer.finish() {
-                    tracing::warn!("what was stored could not be kept: {error}");
-                }
+            if let Sink::Real(writer) = sink
+                && let Err(error) = writer.finish()
+            {
+                tracing::warn!("what was stored could not be kept: {error}");
             }
             BackupError::Interrupted
         }

@@ -12,7 +12,7 @@ use crate::repo::{Added, Claim, Repository, Result, Writer};
 /// Where blobs go.
 pub(super) enum Sink<'r> {
     /// Into packs.
-    Real(Writer<'r>),
+    Real(Box<Writer<'r>>),
     /// Nowhere; only counted.
     Dry { repository: &'r Repository, taken: Mutex<HashSet<BlobId>>, added: Added },
 }

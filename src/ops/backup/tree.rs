@@ -117,13 +117,13 @@ impl<'s, S: Source> Walk<'_, '_, 's, S> {
     }
 
     fn take_file(&mut self, found: Found<S::Place>, size: Option<u64>, before: Option<Entry>) -> Result<(), Failure> {
-        if let Some(entry) = before.as_ref().filter(|entry| self.is_unchanged_file(entry, &found, size)) {
-            if self.is_all_there(entry)? {
-                self.assembler.summary.files_unmodified += 1;
-                self.listener.counters.files_done.fetch_add(1, Relaxed);
-                self.listener.counters.bytes_done.fetch_add(entry.bytes(), Relaxed);
-                return self.assembler.queue(Waiting::Ready(Box::new(entry.clone())));
-            }
+        if let Some(entry) = before.as_ref().filter(|entry| self.is_unchanged_file(entry, &found, size))
+            && self.is_all_there(entry)?
+        {
+            self.assembler.summary.files_unmodified += 1;
+            self.listener.counters.files_done.fetch_add(1, Relaxed);
+            self.listener.counters.bytes_done.fetch_add(entry.bytes(), Relaxed);
+            return self.assembler.queue(Waiting::Ready(Box::new(entry.clone())));
         }
         match before {
             Some(Entry { node: Node::File(_), .. }) => self.assembler.summary.files_changed += 1,
@@ -226,10 +226,10 @@ impl<'s, S: Source> Walk<'_, '_, 's, S> {
 
     /// Metadata and extras: the parent's where nothing changed, else asked for.
     fn describe(&mut self, found: &Found<S::Place>, before: Option<&Entry>) -> Result<(Meta, Extras), Failure> {
-        if let Some(entry) = before.filter(|entry| is_same_stat(&entry.meta, &found.stat)) {
-            if entry.extras.get(tag::XATTRS_CONTENT).is_none() {
-                return Ok((entry.meta.clone(), entry.extras.clone()));
-            }
+        if let Some(entry) = before.filter(|entry| is_same_stat(&entry.meta, &found.stat))
+            && entry.extras.get(tag::XATTRS_CONTENT).is_none()
+        {
+            return Ok((entry.meta.clone(), entry.extras.clone()));
         }
         let description = match self.source.describe(found) {
             Ok(description) => description,
@@ -297,6 +297,9 @@ enum Waiting {
     Leave,
 }
 
+/// What a directory's own entry will hold beside its tree.
+type OwnEntry = (EntryKey, Meta, Extras);
+
 /// Puts entries into trees, in order.
 struct Assembler<'w> {
     blobs: &'w Blobs<'w>,
@@ -304,7 +307,7 @@ struct Assembler<'w> {
     on_trouble: OnTrouble,
     waiting: VecDeque<Waiting>,
     /// The directories that are being built, each with its own entry but for the root.
-    open: Vec<(Option<(EntryKey, Meta, Extras)>, TreeBuilder)>,
+    open: Vec<(Option<OwnEntry>, TreeBuilder)>,
     root: Option<TreeRef>,
     summary: Summary,
 }
