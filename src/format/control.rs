@@ -3,7 +3,7 @@
 
 use super::codec::{Ascending, Bytes, Decode, Encode, List, Malformed, Structure, Text};
 use super::extras::Extras;
-use super::limits::{CONDEMNED_MAX, LABEL_MAX, PATH_MAX, PATHS_MAX, RECORDED_MAX, TAGS_MAX, TROUBLES_MAX};
+use super::limits::{CONDEMNED_MAX, LABEL_MAX, PATH_MAX, PATHS_MAX, RECORDED_MAX, SIGNATURE_MAX, TAGS_MAX, TROUBLES_MAX};
 use super::tree::{Time, TreeRef};
 use crate::id::{CondemnedId, PackId, SessionId, SnapshotId};
 
@@ -27,7 +27,7 @@ pub struct Signature {
     /// 0 in version 1.
     pub algorithm: u32,
     /// Empty under algorithm 0.
-    pub bytes: Bytes<8192>,
+    pub bytes: Bytes<SIGNATURE_MAX>,
 }
 
 impl Signature {
