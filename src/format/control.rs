@@ -127,9 +127,8 @@ impl Structure for Snapshot {
     const WHAT: &'static str = "snapshot";
 
     fn obey(&self) -> Result<(), Malformed> {
-        if self.time.nanos >= 1_000_000_000 || self.finished.nanos >= 1_000_000_000 {
-            return Err(Malformed::new(Self::WHAT, "a second of more than a billion nanoseconds"));
-        }
+        self.time.obey(Self::WHAT)?;
+        self.finished.obey(Self::WHAT)?;
         if self.root.level > super::limits::LEVEL_MAX {
             return Err(Malformed::new(Self::WHAT, "deeper than the limit"));
         }
@@ -170,6 +169,10 @@ pub struct Session {
 }
 impl Structure for Session {
     const WHAT: &'static str = "session";
+
+    fn obey(&self) -> Result<(), Malformed> {
+        self.started.obey(Self::WHAT)
+    }
 }
 
 /// Packs that no longer count and wait for deletion. A tombstone: it is never taken back.
@@ -224,6 +227,7 @@ impl Structure for Forgotten {
         if self.snapshots.is_empty() {
             return Err(Malformed::new(Self::WHAT, "no snapshots"));
         }
+        self.time.obey(Self::WHAT)?;
         self.signature.obey(Self::WHAT)
     }
 }
@@ -271,6 +275,8 @@ impl Structure for Run {
     const WHAT: &'static str = "run";
 
     fn obey(&self) -> Result<(), Malformed> {
+        self.started.obey(Self::WHAT)?;
+        self.finished.obey(Self::WHAT)?;
         self.signature.obey(Self::WHAT)
     }
 }

@@ -261,7 +261,8 @@ impl Structure for Keyring {
         if self.generation == 0 || (self.generation == 1) != self.predecessor.is_none() {
             return broken("a generation that does not fit its predecessor");
         }
-        Ok(())
+        self.slots.iter().try_for_each(|slot| slot.created.obey(Self::WHAT))?;
+        self.created.obey(Self::WHAT)
     }
 }
 
