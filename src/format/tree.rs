@@ -199,6 +199,9 @@ impl Entry {
         if self.meta.mode > 0o7777 {
             return broken("mode bits over 0o7777");
         }
+        if self.extras.get(tag::XATTRS).is_some() && self.extras.get(tag::XATTRS_CONTENT).is_some() {
+            return broken("extended attributes twice");
+        }
         self.meta.mtime.obey(TreeNode::WHAT)?;
         self.meta.ctime.obey(TreeNode::WHAT)?;
         match &self.node {
