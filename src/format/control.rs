@@ -3,7 +3,9 @@
 
 use super::codec::{Ascending, Bytes, Decode, Encode, List, Malformed, Structure, Text};
 use super::extras::Extras;
-use super::limits::{CONDEMNED_MAX, LABEL_MAX, PATH_MAX, PATHS_MAX, RECORDED_MAX, SIGNATURE_MAX, TAGS_MAX, TROUBLES_MAX};
+use super::limits::{
+    CONDEMNED_MAX, LABEL_MAX, PATH_MAX, PATHS_MAX, RECORDED_MAX, SIGNATURE_MAX, TAGS_MAX, TROUBLES_MAX,
+};
 use super::tree::{Time, TreeRef};
 use crate::id::{CondemnedId, PackId, SessionId, SnapshotId};
 
