@@ -11,7 +11,7 @@ use keepstone::format::segment::Segment;
 use keepstone::format::tree::{Entry, Node, TreeRef};
 use keepstone::id::IndexId;
 use keepstone::repo::walk::Entries;
-use keepstone::repo::{CacheDir, Repository};
+use keepstone::repo::{CacheDir, RepoError, Repository};
 use keepstone::storage::{MemoryStore, ObjectName};
 
 use crate::stored::{PASSPHRASE, SAMPLE, Script, Thing};
@@ -30,7 +30,7 @@ pub fn repository(bytes: &[u8]) {
         _ => forge_segments(&mut objects, &mut decisions),
     }
     let dir = fresh_directory();
-    read_everything(objects, &CacheDir::Kept(dir.path().to_owned()));
+    let _ = read_everything(objects, &CacheDir::Kept(dir.path().to_owned()));
 }
 
 /// Tampers with the files of a cache.
@@ -44,15 +44,17 @@ pub fn cache(bytes: &[u8]) {
         fs::write(path, bytes).expect("a temporary file");
     }
     let read = read_everything(SAMPLE.objects.clone(), &CacheDir::Kept(dir.path().to_owned()));
-    // Pins are no cache: what they say of another repository or a newer keyring is a reason to refuse.
-    let pins_are_whole = CACHE.iter().filter(|(path, _)| path.starts_with("pins")).all(|(path, bytes)| files.get(path) == Some(bytes));
-    assert!(!pins_are_whole || read == Read::All, "a damaged cache is rebuilt, never an error");
+    // Pins are no cache: that they name another repository, or a newer keyring, is a reason to refuse.
+    let mut pins = CACHE.iter().filter(|(path, _)| path.starts_with("pins"));
+    if pins.all(|(path, bytes)| files.get(path) == Some(bytes)) {
+        read.expect("a damaged cache is rebuilt, never an error");
+    }
 }
 
 /// Files of the sample's cache, by their paths in it.
 static CACHE: LazyLock<BTreeMap<PathBuf, Vec<u8>>> = LazyLock::new(|| {
     let dir = fresh_directory();
-    assert_eq!(read_everything(SAMPLE.objects.clone(), &CacheDir::Kept(dir.path().to_owned())), Read::All);
+    read_everything(SAMPLE.objects.clone(), &CacheDir::Kept(dir.path().to_owned())).expect("the sample is whole");
     let mut files = BTreeMap::new();
     gather(dir.path(), dir.path(), &mut files);
     files
@@ -108,54 +110,49 @@ fn forge_segments(objects: &mut BTreeMap<ObjectName, Vec<u8>>, decisions: &mut D
     }
 }
 
-/// How much could be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Read {
-    /// Everything in every snapshot of the sample.
-    All,
-    /// Less: something was refused or missing.
-    Some,
-}
-
-/// Reads all that can be read, and holds it against what was backed up.
-fn read_everything(objects: BTreeMap<ObjectName, Vec<u8>>, cache: &CacheDir) -> Read {
+/// Reads all that can be read, and holds it against what was backed up: whatever comes out was. Tells the
+/// first reason why not everything came out, if there is one.
+fn read_everything(objects: BTreeMap<ObjectName, Vec<u8>>, cache: &CacheDir) -> Result<(), RepoError> {
     let store = MemoryStore::holding(objects);
-    let Ok(repository) = Repository::open(Box::new(store), PASSPHRASE, cache, Box::new(Script)) else {
-        return Read::Some;
-    };
-    let Ok(snapshots) = repository.objects().list::<Snapshot>() else { return Read::Some };
-    let mut whole = snapshots.len() == 2;
+    let repository = Repository::open(Box::new(store), PASSPHRASE, cache, Box::new(Script))?;
+    let snapshots = repository.objects().list::<Snapshot>()?;
+    let mut refused = if snapshots.len() == 2 { Ok(()) } else { Err(missing("a snapshot")) };
     for id in snapshots {
-        match repository.objects().get::<Snapshot>(&id) {
-            Ok(snapshot) => whole &= read_tree(&repository, &snapshot.root),
-            Err(_) => whole = false,
-        }
+        let read = repository.objects().get::<Snapshot>(&id).and_then(|it| read_tree(&repository, &it.root));
+        refused = refused.and(read);
     }
-    if whole { Read::All } else { Read::Some }
+    refused
 }
 
-/// Whether all of a tree could be read.
-fn read_tree(repository: &Repository, root: &TreeRef) -> bool {
-    let mut whole = true;
+fn missing(what: &str) -> RepoError {
+    RepoError::Missing { what: what.to_owned() }
+}
+
+/// Reads all of a tree that can be read.
+fn read_tree(repository: &Repository, root: &TreeRef) -> Result<(), RepoError> {
+    let mut refused = Ok(());
     let mut open = vec![(Vec::new(), root.clone())];
     while let Some((path, tree)) = open.pop() {
         for entry in Entries::new(repository, &tree) {
-            let Ok(entry) = entry else {
-                whole = false;
-                break;
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    refused = refused.and(Err(error));
+                    break;
+                }
             };
             let path = [&path[..], b"/", &entry.key.name[..]].concat();
-            whole &= read_entry(repository, &path, &entry);
+            refused = refused.and(read_entry(repository, &path, &entry));
             if let Node::Directory(tree) = &entry.node {
                 open.push((path, tree.clone()));
             }
         }
     }
-    whole
+    refused
 }
 
-/// Whether all of an entry could be read. What was read is what was backed up, or we panic.
-fn read_entry(repository: &Repository, path: &[u8], entry: &Entry) -> bool {
+/// Reads all of an entry but what is below it. What comes out was backed up at this path, or we panic.
+fn read_entry(repository: &Repository, path: &[u8], entry: &Entry) -> Result<(), RepoError> {
     let shown = String::from_utf8_lossy(path);
     let allowed = SAMPLE.allowed.get(path).unwrap_or_else(|| panic!("{shown} was never backed up"));
     let was = |is: &dyn Fn(&Thing) -> bool, what: &str| {
@@ -164,15 +161,13 @@ fn read_entry(repository: &Repository, path: &[u8], entry: &Entry) -> bool {
     match &entry.node {
         Node::Directory(_) => was(&|thing| matches!(thing, Thing::Directory(_)), "kind"),
         Node::Symlink(target) => was(&|thing| *thing == Thing::Symlink(target.to_vec()), "target"),
-        Node::File(content) => match repository.read_content(content, CONTENT_MAX) {
-            Ok(content) => was(&|thing| thing.content().as_deref() == Some(&content[..]), "content"),
-            Err(_) => return false,
-        },
+        Node::File(content) => {
+            let content = repository.read_content(content, CONTENT_MAX)?;
+            was(&|thing| thing.content().as_deref() == Some(&content[..]), "content");
+        }
         _ => panic!("{shown} was never a device, pipe or socket"),
     }
-    match repository.xattrs(entry) {
-        Ok(xattrs) => was(&|thing| thing.xattrs() == xattrs, "attributes"),
-        Err(_) => return false,
-    }
-    true
+    let xattrs = repository.xattrs(entry)?;
+    was(&|thing| thing.xattrs() == xattrs, "attributes");
+    Ok(())
 }

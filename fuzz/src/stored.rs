@@ -88,7 +88,8 @@ fn back_up(repository: &Repository, tree: &'static Thing) -> keepstone::format::
 fn tree(night: u8) -> Thing {
     let many = (0..600u32).map(|n| (format!("{n:04}").into_bytes(), small(&n.to_le_bytes())));
     let deep = (0..5).fold(small(b"at the bottom"), |below, n| directory([(format!("level {n}").into_bytes(), below)]));
-    let with_xattr = |len| Thing::File { stretches: vec![Stretch::Data(b"marked".to_vec())], xattr: Some(noise(3, len)) };
+    let with_xattr =
+        |len| Thing::File { stretches: vec![Stretch::Data(b"marked".to_vec())], xattr: Some(noise(3, len)) };
     directory([
         (b"empty".to_vec(), small(b"")),
         (b"inline".to_vec(), small(&[b'i', night])),
@@ -96,10 +97,13 @@ fn tree(night: u8) -> Thing {
         (b"several chunks".to_vec(), small(&noise(10 + night, 1500))),
         (b"split list".to_vec(), small(&noise(20, 16 << 10))),
         (b"compressed".to_vec(), small(&[b'z'; 3000])),
-        (b"sparse".to_vec(), Thing::File {
-            stretches: vec![Stretch::Data(noise(30, 300)), Stretch::Hole(8192), Stretch::Data(noise(31, 500))],
-            xattr: None,
-        }),
+        (
+            b"sparse".to_vec(),
+            Thing::File {
+                stretches: vec![Stretch::Data(noise(30, 300)), Stretch::Hole(8192), Stretch::Data(noise(31, 500))],
+                xattr: None,
+            },
+        ),
         (b"all hole".to_vec(), Thing::File { stretches: vec![Stretch::Hole(65_536)], xattr: None }),
         (b"short xattr".to_vec(), with_xattr(20)),
         (b"long xattr".to_vec(), with_xattr(6000)),

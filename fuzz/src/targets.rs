@@ -97,7 +97,10 @@ pub fn names(bytes: &[u8]) {
     if let Ok(name) = ObjectName::new(text) {
         assert_eq!(name.as_str(), text);
         let last = text.rsplit('/').next();
-        assert_eq!(keepstone::repo::id_of(&name).map(|id: PackId| id.to_hex()).as_deref(), last.filter(|last| is_id(last)));
+        assert_eq!(
+            keepstone::repo::id_of(&name).map(|id: PackId| id.to_hex()).as_deref(),
+            last.filter(|last| is_id(last))
+        );
     }
     assert_eq!(PackId::from_hex(text).map(|id| id.to_hex()).as_deref(), Some(text).filter(|text| is_id(text)));
 }
