@@ -4,5 +4,6 @@
 pub mod backup;
 pub mod pattern;
 pub mod progress;
+pub mod restore;
 pub mod source;
 pub mod target;
