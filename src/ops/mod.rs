@@ -2,6 +2,7 @@
 //! a target.
 
 pub mod backup;
+pub mod dump;
 pub mod pattern;
 pub mod progress;
 pub mod restore;
