@@ -2,7 +2,9 @@
 //! a target.
 
 pub mod backup;
+pub mod dump;
 pub mod pattern;
 pub mod progress;
+pub mod restore;
 pub mod source;
 pub mod target;
