@@ -1,7 +1,7 @@
 //! The command line: words in, words out. Nothing here decides what a backup is.
 //!
 //! [`args`] says what the words are, [`values`] what they stand for, [`settings`] adds the environment;
-//! each file in [`commands`] does one command with a [`Context`]; [`exit`] says how it ended.
+//! each file in [`commands`] does one command with a [`Context`], [`choose`] finds what is named; [`exit`] says how it ended.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -11,6 +11,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 pub mod args;
+pub mod choose;
 pub mod commands;
 pub mod context;
 pub mod environment;
@@ -68,6 +69,8 @@ fn dispatch(context: &Context, command: &Command) -> Result<Exit, Failure> {
         Command::Version(_) => commands::version::run(context),
         Command::Init(args) => commands::init::run(context, args),
         Command::Backup(args) => commands::backup::run(context, args),
+        Command::Key(args) => commands::key::run(context, args),
+        Command::Cache(args) => commands::cache::run(context, args),
         Command::Restore(_)
         | Command::Dump(_)
         | Command::Snapshots(_)
@@ -77,9 +80,7 @@ fn dispatch(context: &Context, command: &Command) -> Result<Exit, Failure> {
         | Command::Stats(_)
         | Command::Cat(_)
         | Command::Check(_)
-        | Command::Key(_)
-        | Command::Fingerprint(_)
-        | Command::Cache(_) => Err(Failure::new(Exit::Failed, "this version cannot do that yet")),
+        | Command::Fingerprint(_) => Err(Failure::new(Exit::Failed, "this version cannot do that yet")),
     }
 }
 

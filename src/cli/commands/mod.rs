@@ -1,7 +1,9 @@
 //! What the commands do: each file is one command, `run(&Context, args)`.
 
 pub mod backup;
+pub mod cache;
 pub mod completions;
 pub mod init;
+pub mod key;
 pub mod man;
 pub mod version;
