@@ -1,5 +1,13 @@
 //! Operations: backup, restore, check, list, diff; and the ports that say what they need of a source or
 //! a target.
 
+pub mod cat;
+pub mod check;
+pub mod diff;
+pub mod find;
+pub mod list;
+pub mod snapshots;
 pub mod source;
+pub mod stats;
 pub mod target;
+pub mod walk;
