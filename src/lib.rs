@@ -15,6 +15,7 @@
 //! The bytes are specified in `format-spec/`; this library implements that text.
 
 pub mod chunk;
+pub mod cli;
 pub mod component;
 pub mod compress;
 pub mod crypto;

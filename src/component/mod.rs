@@ -1,3 +1,4 @@
-//! Components: what can be backed up and restored.
+//! Components: what can be backed up, each as a source that the engine asks.
 
 pub mod files;
+pub mod stream;

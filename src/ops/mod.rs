@@ -1,11 +1,14 @@
 //! Operations: backup, restore, check, list, diff; and the ports that say what they need of a source or
 //! a target.
 
+pub mod backup;
 pub mod cat;
 pub mod check;
 pub mod diff;
 pub mod find;
 pub mod list;
+pub mod pattern;
+pub mod progress;
 pub mod snapshots;
 pub mod source;
 pub mod stats;

@@ -99,10 +99,10 @@ impl Announced {
     fn list_packs(&self, condemned: &HashSet<PackId>) -> Result<Usable> {
         let mut usable = Usable::default();
         self.objects.store().list("packs", &mut |listed| {
-            if let Some(id) = names::id_of(&listed.name) {
-                if !condemned.contains(&id) {
-                    usable.packs.insert(id, listed.len);
-                }
+            if let Some(id) = names::id_of(&listed.name)
+                && !condemned.contains(&id)
+            {
+                usable.packs.insert(id, listed.len);
             }
             Ok(())
         })?;

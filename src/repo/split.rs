@@ -176,7 +176,7 @@ fn height(at: usize) -> Result<u8> {
 }
 
 fn is_boundary(keys: &Keyset, level: u8, item: &[u8]) -> bool {
-    keys.split_hash(level, item) % SPLIT_EVERY == 0
+    keys.split_hash(level, item).is_multiple_of(SPLIT_EVERY)
 }
 
 /// Builds the tree of one directory or bucket from its entries in order.
@@ -229,18 +229,13 @@ impl TreeBuilder {
 }
 
 /// Builds content from its items in order.
+#[derive(Default)]
 pub struct ContentBuilder {
     size: u64,
     /// The items, while they are few enough to stand in the entry.
     few: Vec<Item>,
     leaf: Pending,
     levels: Option<Levels<ListRef>>,
-}
-
-impl Default for ContentBuilder {
-    fn default() -> Self {
-        ContentBuilder { size: 0, few: Vec::new(), leaf: Pending::default(), levels: None }
-    }
 }
 
 impl ContentBuilder {

@@ -1,0 +1,60 @@
+//! `init`.
+
+use serde::Serialize;
+
+use crate::cli::args::repository::InitArgs;
+use crate::cli::values::PackSize;
+use crate::cli::{Context, Exit, Failure, Form, open};
+use crate::format::keys::Settings;
+use crate::repo::{self, Argon2Profile, Keychain, RepoError, SystemChance};
+use crate::storage::{LocalStore, Store, StoreError};
+
+#[derive(Serialize)]
+struct Initialized<'a> {
+    message_type: &'static str,
+    id: String,
+    repository: &'a str,
+}
+
+/// Makes a repository.
+pub fn run(context: &Context, args: &InitArgs) -> Result<Exit, Failure> {
+    let pack_size = args.pack_size.or(context.settings().pack_size);
+    let place = make(context, pack_size)?;
+    match context.output().form {
+        Form::Json => {
+            let id = place.id.to_hex();
+            context.out().json(&Initialized { message_type: "initialized", id, repository: &place.place })?;
+        }
+        Form::Human => {
+            context.note(format!("made repository {} at {}", place.id.short(), place.place));
+            context.note("Keep its password safe: without it, nothing in the repository can be read, by anybody.");
+        }
+    }
+    Ok(Exit::Success)
+}
+
+/// A repository that was just made.
+pub struct Made {
+    id: crate::id::RepositoryId,
+    place: String,
+}
+
+/// Makes a repository where the settings say, with a password that is typed twice if it is typed.
+pub fn make(context: &Context, pack_size: Option<PackSize>) -> Result<Made, Failure> {
+    let path = open::local_path(context)?;
+    // Before the password is asked for: nobody types it twice to hear that.
+    let store = match LocalStore::create(&path) {
+        Ok(store) => store,
+        Err(StoreError::Occupied { place }) => return Err(open::failure(RepoError::Occupied { place })),
+        Err(error) => return Err(open::failure(error.into())),
+    };
+    let password = context.first_password()?;
+    let settings = Settings { pack_size: pack_size.map_or(0, PackSize::bytes), ..repo::default_settings() };
+    let who = open::who(context, None);
+    let label = format!("{}@{}", who.user, who.host);
+    let id = repo::init(&store, password.as_bytes(), &label, settings, Argon2Profile::Default, &SystemChance)
+        .map_err(open::failure)?;
+    let keychain = Keychain::unlock(&store, password.as_bytes()).map_err(open::failure)?;
+    repo::pin_new(&open::cache_dir(context), &store.place(), &keychain).map_err(open::failure)?;
+    Ok(Made { id, place: store.place() })
+}

@@ -1,0 +1,106 @@
+//! From settings to an opened repository, and from its errors to exit codes. Touches the world: host and
+//! account names.
+
+use std::path::PathBuf;
+
+use super::exit::{Exit, Failure};
+use super::settings::Cache;
+use super::values::Place;
+use super::{Context, Form};
+use crate::repo::{CacheDir, RepoError, Repository, SystemChance, Who};
+use crate::storage::{LocalStore, Store, StoreError};
+
+/// Opens the repository that the settings name, with the password that they lead to.
+pub fn repository(context: &Context) -> Result<Repository, Failure> {
+    let store = store(context)?;
+    let password = context.password()?;
+    let opened = Repository::open(store, password.as_bytes(), &cache_dir(context), Box::new(SystemChance));
+    let repository = opened.map_err(failure)?;
+    let sync = repository.first_sync();
+    for lost in &sync.unusable {
+        context.note(format!("rebuilt a part of the local index: {lost}"));
+    }
+    if !sync.vanished.is_empty() {
+        context.note(format!(
+            "warning: {} index segments that this machine has seen are gone and nothing replaces them: the store was rolled back, or objects were lost; run keepstone check",
+            sync.vanished.len()
+        ));
+    }
+    Ok(repository)
+}
+
+/// The store of an existing repository.
+pub fn store(context: &Context) -> Result<Box<dyn Store>, Failure> {
+    let path = local_path(context)?;
+    match LocalStore::open(&path) {
+        Ok(store) => Ok(Box::new(store)),
+        Err(StoreError::NoPlace { place }) => Err(failure(RepoError::NoRepository { place })),
+        Err(error) => Err(failure(error.into())),
+    }
+}
+
+/// The directory that the repository is in.
+pub fn local_path(context: &Context) -> Result<PathBuf, Failure> {
+    match context.settings().repository()? {
+        Place::Path(path) => Ok(path),
+        Place::Url { scheme, .. } => Err(Failure::usage(format!("repositories at {scheme}:// cannot be used yet"))
+            .hint("this version keeps repositories in local directories; give a path")),
+    }
+}
+
+/// Where the cache of this command is.
+pub fn cache_dir(context: &Context) -> CacheDir {
+    match &context.settings().cache {
+        Cache::At(dir) => CacheDir::Kept(dir.clone()),
+        Cache::Off => CacheDir::Temporary,
+    }
+}
+
+/// Threads that work at a time.
+pub fn threads(context: &Context) -> usize {
+    let all = || std::thread::available_parallelism().map_or(1, usize::from);
+    context.settings().threads.map_or_else(all, usize::from)
+}
+
+/// Whether results are for programs.
+pub fn is_json(context: &Context) -> bool {
+    context.output().form == Form::Json
+}
+
+/// Who runs this, and where; a host that was named wins over the machine's own name.
+pub fn who(context: &Context, host: Option<&str>) -> Who {
+    let named = host.map(str::to_owned).or_else(|| context.settings().host.clone());
+    let host = named.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
+    let uid = rustix::process::getuid();
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid.as_raw())).ok().flatten();
+    Who { host, user: user.map_or_else(|| uid.as_raw().to_string(), |user| user.name) }
+}
+
+/// What a repository's error means to whoever called the command.
+pub fn failure(error: RepoError) -> Failure {
+    let exit = match &error {
+        RepoError::NoRepository { .. } => Exit::NoRepository,
+        RepoError::WrongPassword => Exit::WrongPassword,
+        RepoError::NeedsNewer { .. } => Exit::TooNew,
+        RepoError::Damaged { .. } | RepoError::Missing { .. } => Exit::Damage,
+        RepoError::Conflict(_) => Exit::Busy,
+        RepoError::Occupied { .. } | RepoError::Refused(_) | RepoError::Store(_) | RepoError::Local { .. } => {
+            Exit::Failed
+        }
+    };
+    let hint = match &error {
+        RepoError::NoRepository { .. } => Some("make one with: keepstone init"),
+        RepoError::WrongPassword => Some("see KEEPSTONE_PASSWORD_FILE and --password-file for where it comes from"),
+        RepoError::NeedsNewer { .. } => Some("update keepstone on this machine"),
+        RepoError::Damaged { .. } | RepoError::Missing { .. } => Some("find out what is harmed with: keepstone check"),
+        RepoError::Store(StoreError::Full { .. }) => {
+            Some("nothing that was stored before is harmed; make room and run it again")
+        }
+        _ => None,
+    };
+    let failure = Failure::new(exit, error.to_string());
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
