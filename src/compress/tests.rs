@@ -55,16 +55,12 @@ fn levels_that_are_not_offered_are_refused() {
 }
 
 #[test]
-fn what_does_not_shrink_by_a_64th_is_left_alone() {
+fn what_does_not_shrink_is_left_alone() {
     let mut compressor = Compressor::new(3).unwrap();
     for len in [0, 1, 10, 1000, 65_536, 1 << 20] {
         assert_eq!(compressor.compress(&pseudorandom(len)), None);
     }
-
-    // One repeated run saves less than a 64th, two save more.
     let mut plain = pseudorandom(6400);
-    plain.extend_from_within(..90);
-    assert_eq!(compressor.compress(&plain), None);
     plain.extend_from_within(..200);
     assert!(compressor.compress(&plain).is_some());
 }

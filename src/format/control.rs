@@ -3,7 +3,9 @@
 
 use super::codec::{Ascending, Bytes, Decode, Encode, List, Malformed, Structure, Text};
 use super::extras::Extras;
-use super::limits::{CONDEMNED_MAX, LABEL_MAX, PATH_MAX, PATHS_MAX, RECORDED_MAX, TAGS_MAX, TROUBLES_MAX};
+use super::limits::{
+    CONDEMNED_MAX, LABEL_MAX, PATH_MAX, PATHS_MAX, RECORDED_MAX, SIGNATURE_MAX, TAGS_MAX, TROUBLES_MAX,
+};
 use super::tree::{Time, TreeRef};
 use crate::id::{CondemnedId, PackId, SessionId, SnapshotId};
 
@@ -27,7 +29,7 @@ pub struct Signature {
     /// 0 in version 1.
     pub algorithm: u32,
     /// Empty under algorithm 0.
-    pub bytes: Bytes<8192>,
+    pub bytes: Bytes<SIGNATURE_MAX>,
 }
 
 impl Signature {
@@ -127,9 +129,8 @@ impl Structure for Snapshot {
     const WHAT: &'static str = "snapshot";
 
     fn obey(&self) -> Result<(), Malformed> {
-        if self.time.nanos >= 1_000_000_000 || self.finished.nanos >= 1_000_000_000 {
-            return Err(Malformed::new(Self::WHAT, "a second of more than a billion nanoseconds"));
-        }
+        self.time.obey(Self::WHAT)?;
+        self.finished.obey(Self::WHAT)?;
         if self.root.level > super::limits::LEVEL_MAX {
             return Err(Malformed::new(Self::WHAT, "deeper than the limit"));
         }
@@ -170,6 +171,10 @@ pub struct Session {
 }
 impl Structure for Session {
     const WHAT: &'static str = "session";
+
+    fn obey(&self) -> Result<(), Malformed> {
+        self.started.obey(Self::WHAT)
+    }
 }
 
 /// Packs that no longer count and wait for deletion. A tombstone: it is never taken back.
@@ -224,6 +229,7 @@ impl Structure for Forgotten {
         if self.snapshots.is_empty() {
             return Err(Malformed::new(Self::WHAT, "no snapshots"));
         }
+        self.time.obey(Self::WHAT)?;
         self.signature.obey(Self::WHAT)
     }
 }
@@ -271,6 +277,8 @@ impl Structure for Run {
     const WHAT: &'static str = "run";
 
     fn obey(&self) -> Result<(), Malformed> {
+        self.started.obey(Self::WHAT)?;
+        self.finished.obey(Self::WHAT)?;
         self.signature.obey(Self::WHAT)
     }
 }

@@ -1,5 +1,6 @@
 //! The config, key slots and keyrings (format-spec, "Keys").
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::codec::{Ascending, Decode, Encode, Keyed, Malformed, Structure};
@@ -261,7 +262,15 @@ impl Structure for Keyring {
         if self.generation == 0 || (self.generation == 1) != self.predecessor.is_none() {
             return broken("a generation that does not fit its predecessor");
         }
-        Ok(())
+        if !self.epochs.iter().map(|epoch| epoch.number).eq((1..).take(self.epochs.len())) {
+            return broken("epochs that are not numbered from 1 without a gap");
+        }
+        let publics: BTreeSet<_> = self.slots.iter().map(|slot| slot.public).collect();
+        if publics.len() < self.slots.len() {
+            return broken("two slots with one public key");
+        }
+        self.slots.iter().try_for_each(|slot| slot.created.obey(Self::WHAT))?;
+        self.created.obey(Self::WHAT)
     }
 }
 

@@ -62,6 +62,8 @@ pub const PATHS_MAX: usize = 4096;
 pub const PATH_MAX: usize = 65_535;
 /// Troubles named in one run report or snapshot.
 pub const TROUBLES_MAX: usize = 1000;
+/// A signature, in bytes.
+pub const SIGNATURE_MAX: usize = 8192;
 /// Key slots.
 pub const SLOTS_MAX: usize = 32;
 /// Epochs in a keyring.

@@ -23,6 +23,15 @@ pub struct Time {
     pub nanos: u32,
 }
 
+impl Time {
+    pub(super) fn obey(&self, what: &'static str) -> Result<(), Malformed> {
+        match self.nanos {
+            0..1_000_000_000 => Ok(()),
+            _ => Err(Malformed::new(what, "a second of more than a billion nanoseconds")),
+        }
+    }
+}
+
 /// What entries are sorted by.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct EntryKey {
@@ -190,9 +199,11 @@ impl Entry {
         if self.meta.mode > 0o7777 {
             return broken("mode bits over 0o7777");
         }
-        if self.meta.mtime.nanos >= 1_000_000_000 || self.meta.ctime.nanos >= 1_000_000_000 {
-            return broken("a second of more than a billion nanoseconds");
+        if self.extras.get(tag::XATTRS).is_some() && self.extras.get(tag::XATTRS_CONTENT).is_some() {
+            return broken("extended attributes twice");
         }
+        self.meta.mtime.obey(TreeNode::WHAT)?;
+        self.meta.ctime.obey(TreeNode::WHAT)?;
         match &self.node {
             Node::File(content) => content.obey(TreeNode::WHAT),
             Node::Directory(tree) if tree.level > LEVEL_MAX => broken("deeper than the limit"),
