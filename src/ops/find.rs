@@ -74,7 +74,8 @@ pub fn find<'s>(
     patterns: &Patterns,
     each: OnMatch<'_>,
 ) -> Result<Vec<(SnapshotId, RepoError)>> {
-    let mut search = Search { patterns, each, snapshot: None, open: Vec::new(), barren: HashSet::new(), troubles: vec![] };
+    let mut search =
+        Search { patterns, each, snapshot: None, open: Vec::new(), barren: HashSet::new(), troubles: vec![] };
     for (id, root) in snapshots {
         search.snapshot = Some(*id);
         search.open.clear();

@@ -128,10 +128,12 @@ fn latest(repository: &Repository, back: usize, filter: &SnapshotFilter) -> Resu
     let matching = listing.snapshots.into_iter().rev().filter(|(_, snapshot)| filter.matches(snapshot));
     let mut matching = matching.enumerate();
     let found = matching.find(|(at, _)| *at == back).map(|(_, found)| found);
-    found.ok_or_else(|| RepoError::Refused(match back {
-        0 => "there is no snapshot that fits".into(),
-        back => format!("there are not {} snapshots that fit", back.saturating_add(1)),
-    }))
+    found.ok_or_else(|| {
+        RepoError::Refused(match back {
+            0 => "there is no snapshot that fits".into(),
+            back => format!("there are not {} snapshots that fit", back.saturating_add(1)),
+        })
+    })
 }
 
 fn by_prefix(repository: &Repository, prefix: &str) -> Result<SnapshotId> {
