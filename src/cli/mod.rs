@@ -11,6 +11,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 pub mod args;
+mod aside;
 pub mod choose;
 pub mod commands;
 pub mod context;
@@ -71,16 +72,15 @@ fn dispatch(context: &Context, command: &Command) -> Result<Exit, Failure> {
         Command::Backup(args) => commands::backup::run(context, args),
         Command::Key(args) => commands::key::run(context, args),
         Command::Cache(args) => commands::cache::run(context, args),
-        Command::Restore(_)
-        | Command::Dump(_)
-        | Command::Snapshots(_)
-        | Command::Ls(_)
-        | Command::Find(_)
-        | Command::Diff(_)
-        | Command::Stats(_)
-        | Command::Cat(_)
-        | Command::Check(_)
-        | Command::Fingerprint(_) => Err(Failure::new(Exit::Failed, "this version cannot do that yet")),
+        Command::Fingerprint(_) => commands::fingerprint::run(context),
+        Command::Snapshots(args) => commands::snapshots::run(context, args),
+        Command::Ls(args) => commands::ls::run(context, args),
+        Command::Find(args) => commands::find::run(context, args),
+        Command::Diff(args) => commands::diff::run(context, args),
+        Command::Stats(args) => commands::stats::run(context, args),
+        Command::Cat(args) => commands::cat::run(context, args),
+        Command::Check(args) => commands::check::run(context, args),
+        Command::Restore(_) | Command::Dump(_) => Err(Failure::new(Exit::Failed, "this version cannot do that yet")),
     }
 }
 

@@ -2,8 +2,16 @@
 
 pub mod backup;
 pub mod cache;
+pub mod cat;
+pub mod check;
 pub mod completions;
+pub mod diff;
+pub mod find;
+pub mod fingerprint;
 pub mod init;
 pub mod key;
+pub mod ls;
 pub mod man;
+pub mod snapshots;
+pub mod stats;
 pub mod version;
