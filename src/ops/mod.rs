@@ -9,6 +9,7 @@ pub mod find;
 pub mod list;
 pub mod pattern;
 pub mod progress;
+pub mod restore;
 pub mod snapshots;
 pub mod source;
 pub mod stats;
