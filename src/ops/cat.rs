@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::snapshots::PREFIX_MIN;
+use super::snapshots::the_one;
 use crate::format::content::{Body, Content, Item, ListNode, ListRef};
 use crate::format::control::{Condemned, Forgotten, Run, Session, Snapshot, SnapshotState};
 use crate::format::envelope::PREFIX_LEN;
@@ -11,14 +11,10 @@ use crate::format::pack::{BlobKind, Compression, Placed, TRAILER_STORED_LEN};
 use crate::format::segment::{PackClass, Segment};
 use crate::format::tree::{Entry, Node, Time, TreeNode, TreeRef};
 use crate::format::{Malformed, Structure};
-use crate::id::{BlobId, CondemnedId, ForgottenId, ID_LEN, Id, IndexId, Named, PackId, RunId, SessionId, SnapshotId};
+use crate::id::{BlobId, CondemnedId, ForgottenId, Id, IndexId, Named, PackId, RunId, SessionId, SnapshotId};
 use crate::repo::{RepoError, Repository, Result, Stored, id_of, noun, pack_name};
 
-/// The id of the `T` that a prefix of at least [`PREFIX_MIN`] hex digits means.
-///
-/// # Errors
-///
-/// Refused if it means none, or several.
+/// The id of the `T` that a prefix means, as [`the_one`] says.
 pub fn id_by_prefix<T: Stored>(repository: &Repository, prefix: &str) -> Result<Id<T::Mark>>
 where
     T::Mark: Named,
@@ -29,25 +25,12 @@ where
 /// The id of the pack that a prefix means.
 pub fn pack_by_prefix(repository: &Repository, prefix: &str) -> Result<PackId> {
     let mut packs = Vec::new();
+    let wanted = prefix.to_ascii_lowercase();
     repository.objects().store().list("packs", &mut |listed| {
-        packs.extend(id_of(&listed.name).filter(|id: &PackId| id.to_hex().starts_with(prefix)));
+        packs.extend(id_of(&listed.name).filter(|id: &PackId| id.to_hex().starts_with(&wanted)));
         Ok(())
     })?;
     the_one(prefix, packs)
-}
-
-fn the_one<M: Named>(prefix: &str, mut ids: Vec<Id<M>>) -> Result<Id<M>> {
-    let refused = |why: String| Err(RepoError::Refused(why));
-    let is_hex = prefix.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-    if !is_hex || !(PREFIX_MIN..=2 * ID_LEN).contains(&prefix.len()) {
-        return refused(format!("{prefix:?} is no id: expected at least {PREFIX_MIN} lower-case hex digits"));
-    }
-    ids.retain(|id| id.to_hex().starts_with(prefix));
-    match ids[..] {
-        [id] => Ok(id),
-        [] => refused(format!("there is no {} whose id begins with {prefix}", M::NOUN)),
-        _ => refused(format!("{prefix} is ambiguous: {} ids of a {} begin with it", ids.len(), M::NOUN)),
-    }
 }
 
 /// The config.

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::format::control::{Snapshot, SnapshotState};
 use crate::format::tree::{Entry, EntryKey, Name, Node, TreeRef};
-use crate::id::{ID_LEN, SnapshotId};
+use crate::id::{ID_LEN, Id, Named, SnapshotId};
 use crate::repo::{Class, RepoError, Repository, Result};
 
 /// Hex digits that an abbreviated id has at least.
@@ -99,7 +99,7 @@ pub fn resolve(repository: &Repository, spec: &str, filter: &SnapshotFilter) -> 
     match back_from_latest(spec)? {
         Some(back) => latest(repository, back, filter),
         None => {
-            let id = by_prefix(repository, spec)?;
+            let id = the_one(spec, repository.objects().list::<Snapshot>()?)?;
             Ok((id, repository.objects().get::<Snapshot>(&id)?))
         }
     }
@@ -136,23 +136,27 @@ fn latest(repository: &Repository, back: usize, filter: &SnapshotFilter) -> Resu
     })
 }
 
-fn by_prefix(repository: &Repository, prefix: &str) -> Result<SnapshotId> {
+/// The one of `ids` that a prefix of at least [`PREFIX_MIN`] hex digits means.
+///
+/// # Errors
+///
+/// Refused if it means none, or several: then they are named.
+pub fn the_one<M: Named>(prefix: &str, mut ids: Vec<Id<M>>) -> Result<Id<M>> {
     let wanted = prefix.to_ascii_lowercase();
     let is_hex = wanted.bytes().all(|digit| digit.is_ascii_hexdigit());
     if !is_hex || !(PREFIX_MIN..=2 * ID_LEN).contains(&wanted.len()) {
-        let what = format!("latest, latest~N, or at least {PREFIX_MIN} hex digits");
-        return Err(RepoError::Refused(format!("{prefix:?} is no snapshot: expected {what}")));
+        let why = format!("{prefix:?} is no {}: expected at least {PREFIX_MIN} hex digits of its id", M::NOUN);
+        return Err(RepoError::Refused(why));
     }
-    let mut ids = repository.objects().list::<Snapshot>()?;
     ids.retain(|id| id.to_hex().starts_with(&wanted));
     match ids[..] {
         [id] => Ok(id),
-        [] => Err(RepoError::Refused(format!("no snapshot's id begins with {prefix}"))),
+        [] => Err(RepoError::Refused(format!("there is no {} whose id begins with {prefix}", M::NOUN))),
         _ => Err(ambiguous(prefix, &ids)),
     }
 }
 
-fn ambiguous(prefix: &str, ids: &[SnapshotId]) -> RepoError {
+fn ambiguous<M>(prefix: &str, ids: &[Id<M>]) -> RepoError {
     let digits = (prefix.len() + 4).clamp(8, 2 * ID_LEN);
     let mut candidates: Vec<String> =
         ids.iter().take(CANDIDATES_NAMED).map(|id| id.to_hex()[..digits].to_owned()).collect();

@@ -114,7 +114,7 @@ pub struct Harmed {
 /// What a check looked at and found.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct CheckReport {
-    /// Findings of the severity damage, whether they were told one by one or not.
+    /// Findings of the severity damage.
     pub damages: u64,
     /// Findings of the severity unreadable.
     pub unreadable: u64,

@@ -61,6 +61,8 @@ struct Check<'c> {
     /// Packs in the store, with their lengths.
     stored: RwLock<HashMap<PackId, u64>>,
     bad: RwLock<Bad>,
+    /// Packs that were listed, and gone when they were to be read.
+    vanished: Mutex<Vec<PackId>>,
 }
 
 /// What of the packs that are there is known to be unusable.
@@ -86,14 +88,15 @@ impl<'c> Check<'c> {
             report: Mutex::default(),
             stored: RwLock::default(),
             bad: RwLock::default(),
+            vanished: Mutex::default(),
         }
     }
 
     fn run(self, read_data: ReadData) -> Result<CheckReport> {
-        let roots = self.small_objects()?;
+        let mut roots = self.small_objects()?;
         let packs = self.survey_packs()?;
         self.read_suspects(&packs)?;
-        let all_well = self.walk_trees(&roots)?;
+        let all_well = self.walk_trees(&mut roots)?;
         self.read_packs(&packs, read_data)?;
         if !all_well || self.any_bad() {
             self.attribute(&roots)?;
@@ -116,7 +119,7 @@ impl<'c> Check<'c> {
     }
 
     fn count(&self, change: impl FnOnce(&mut CheckReport)) {
-        change(&mut self.report.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        change(&mut lock(&self.report));
     }
 
     fn done(&self, things: u64) {
@@ -148,4 +151,8 @@ fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
 
 fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

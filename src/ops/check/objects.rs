@@ -61,7 +61,7 @@ impl Check<'_> {
     }
 
     /// The objects of a kind that is no sealed record, if their hash is their name.
-    fn named<T: Stored>(&self, max_len: u64) -> Result<Vec<(Id<T::Mark>, Vec<u8>)>> {
+    fn named<T: Stored>(&self, max_len: u64) -> Result<Vec<Named<T::Mark>>> {
         let mut found = Vec::new();
         for id in self.listed::<T>()? {
             let name = name_of::<T>(&id);
@@ -221,6 +221,9 @@ impl Check<'_> {
         Ok(())
     }
 }
+
+/// An object's id and its bytes, of which it is the hash.
+type Named<T> = (Id<T>, Vec<u8>);
 
 /// What stands in a directory of the store.
 pub(super) struct Directory<T> {

@@ -11,7 +11,7 @@ use crate::crypto::Sealed;
 use crate::format::limits::SEGMENT_MAX;
 use crate::format::segment::{PackClass, PackRecord, Segment, SegmentHeader};
 use crate::id::{IndexId, PackId};
-use crate::repo::{RepoError, Result, id_of, name_of, pack_name};
+use crate::repo::{RepoError, Result, SyncReport, id_of, name_of, pack_name};
 use crate::storage::{ObjectName, StoreError};
 
 /// Segments up to this length are read side by side, longer ones one after the other: a segment at the
@@ -44,8 +44,8 @@ struct SegmentPacks {
 }
 
 /// What one look at the index found.
-struct Survey {
-    table: PackTable,
+pub(super) struct Survey {
+    pub table: PackTable,
     findings: Vec<Finding>,
     listed: Vec<IndexId>,
     /// A segment was replaced while it was looked at.
@@ -59,21 +59,14 @@ impl Check<'_> {
         let mut survey = self.survey_index()?;
         let mut stray = self.list_packs()?;
         for _ in 1..SURVEYS {
-            let missing = survey.table.keys().any(|pack| !read(&self.stored).contains_key(pack));
-            if !survey.torn && !(missing && self.repository.objects().list::<Segment>()? != survey.listed) {
+            if self.is_settled(&survey)? {
                 break;
             }
             self.repository.refresh_index()?;
             survey = self.survey_index()?;
             stray = self.list_packs()?;
         }
-        let first = self.repository.first_sync();
-        let vanished: BTreeSet<IndexId> = first.vanished.iter().chain(&synced.vanished).copied().collect();
-        for id in vanished {
-            let why =
-                "this machine has seen it, nothing replaces it, and it is missing: the store may have been rolled back";
-            self.tell(Finding::object(Severity::Warning, name_of::<Segment>(&id), why));
-        }
+        self.tell_of_rollback(&synced);
         survey.findings.into_iter().for_each(|finding| self.tell(finding));
         stray.iter().for_each(|name| self.tell(not_ours(name)));
         self.compare_lengths(&survey.table);
@@ -81,7 +74,26 @@ impl Check<'_> {
         Ok(survey.table)
     }
 
-    fn survey_index(&self) -> Result<Survey> {
+    /// Whether what is missing is not missing because someone rewrote the index meanwhile.
+    fn is_settled(&self, survey: &Survey) -> Result<bool> {
+        if survey.torn {
+            return Ok(false);
+        }
+        let all_there = survey.table.keys().all(|pack| read(&self.stored).contains_key(pack));
+        Ok(all_there || self.repository.objects().list::<Segment>()? == survey.listed)
+    }
+
+    fn tell_of_rollback(&self, synced: &SyncReport) {
+        let first = self.repository.first_sync();
+        let vanished: BTreeSet<IndexId> = first.vanished.iter().chain(&synced.vanished).copied().collect();
+        for id in vanished {
+            let why =
+                "this machine has seen it, nothing replaces it, and it is missing: the store may have been rolled back";
+            self.tell(Finding::object(Severity::Warning, name_of::<Segment>(&id), why));
+        }
+    }
+
+    pub(super) fn survey_index(&self) -> Result<Survey> {
         let Directory { objects, foreign } = self.list_directory::<Segment>()?;
         let listed: Vec<IndexId> = objects.keys().copied().collect();
         let (small, large): (Vec<_>, Vec<_>) = objects.into_iter().partition(|(_, len)| *len <= SMALL_SEGMENT_MAX);

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::finding::{Finding, Severity, reason};
 use super::packs::{PackInfo, PackTable};
 use super::subset::ReadData;
-use super::{Check, read, write};
+use super::{Check, lock, read, write};
 use crate::crypto::PackOpener;
 use crate::format::pack::{BlobKind, Directory, Placed, TRAILER_STORED_LEN};
 use crate::id::PackId;
@@ -52,7 +52,8 @@ impl Check<'_> {
         self.counters.bytes_total.store(bytes, Relaxed);
         let read = |id: &PackId| self.read_pack(id, table.get(id)?).transpose();
         let without_directory: Vec<PackId> = chosen.par_iter().filter_map(read).collect::<Result<_>>()?;
-        self.read_by_index(&without_directory, table)
+        self.read_by_index(&without_directory, table)?;
+        self.tell_of_vanished()
     }
 
     /// Reads a pack by its own directory. Gives it back if that cannot be used.
@@ -61,7 +62,7 @@ impl Check<'_> {
         let directory = match read_directory(self.repository, id, info.len, &opener) {
             Ok(directory) => directory,
             Err(error) => {
-                self.tell(Finding::met(pack_name(id), &error));
+                self.trouble_with(id, &error);
                 return Ok(Some(*id));
             }
         };
@@ -73,10 +74,31 @@ impl Check<'_> {
                 look.wrong.push("its bytes do not have the hash that it is named by".into());
             }
             Ok(_) => {}
-            Err(error) => self.tell(Finding::met(pack_name(id), &error)),
+            Err(error) => self.trouble_with(id, &error),
         }
         self.conclude(id, look);
         Ok(None)
+    }
+
+    /// Tells why a pack cannot be read. One that was there when the packs were listed may have been pruned
+    /// since: that is found out at the end.
+    fn trouble_with(&self, id: &PackId, error: &RepoError) {
+        match error {
+            RepoError::Missing { .. } => lock(&self.vanished).push(*id),
+            error => self.tell(Finding::met(pack_name(id), error)),
+        }
+    }
+
+    fn tell_of_vanished(&self) -> Result<()> {
+        let vanished = std::mem::take(&mut *lock(&self.vanished));
+        if vanished.is_empty() {
+            return Ok(());
+        }
+        let table = self.survey_index()?.table;
+        for id in vanished.iter().filter(|id| table.contains_key(id)) {
+            self.tell(Finding::object(Severity::Damage, pack_name(id), "it vanished while it was being checked"));
+        }
+        self.look_again()
     }
 
     /// The cipher of a pack; without it, the pack is lost.
@@ -84,8 +106,8 @@ impl Check<'_> {
         match self.repository.opener(id, info.class) {
             Ok(opener) => Ok(Some(opener)),
             Err(error) => {
-                self.tell(Finding::met(pack_name(id), &error));
-                if Severity::of(&error) == Severity::Damage {
+                self.trouble_with(id, &error);
+                if matches!(error, RepoError::Damaged { .. }) {
                     write(&self.bad).packs.insert(*id);
                 }
                 Ok(None)
@@ -148,7 +170,7 @@ impl Check<'_> {
         let len = read(&self.stored).get(id).copied().unwrap_or(0).min(info.len);
         let mut look = PackLook::default();
         if let Err(error) = self.read_through(id, len, &opener, rows, &mut look) {
-            self.tell(Finding::met(pack_name(id), &error));
+            self.trouble_with(id, &error);
         }
         self.conclude(id, look);
         Ok(())

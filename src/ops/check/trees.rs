@@ -9,10 +9,11 @@ use super::finding::{Finding, Severity, Subject, reason};
 use super::{Check, NAMED_MAX, Root};
 use crate::format::Structure;
 use crate::format::content::{Body, Content, Item, ListNode, ListRef};
+use crate::format::control::Snapshot;
 use crate::format::limits::TREE_DEPTH_MAX;
 use crate::format::pack::BlobKind;
 use crate::format::tree::{Entry, EntryKey, Node, TreeNode, TreeRef, Xattrs, tag};
-use crate::id::BlobId;
+use crate::id::{BlobId, SnapshotId};
 use crate::ops::walk::understood;
 use crate::repo::{RepoError, Result};
 
@@ -26,8 +27,7 @@ enum Task {
 }
 
 /// A blob that is not there, or not what refers to it says.
-#[derive(Clone)]
-pub(super) enum Suspect {
+enum Suspect {
     Tree(TreeRef),
     List(ListRef),
     Data { id: BlobId, len: u32 },
@@ -41,34 +41,69 @@ struct Look {
     findings: Vec<Finding>,
 }
 
+/// What one walk over all snapshots found.
+#[derive(Default)]
+struct Pass {
+    /// The first blobs that are lost.
+    suspects: Vec<Suspect>,
+    /// How many are.
+    lost: u64,
+    findings: Vec<Finding>,
+}
+
+impl Pass {
+    fn take(&mut self, suspects: Vec<Suspect>, findings: Vec<Finding>) {
+        self.lost += suspects.len() as u64;
+        let room = |len: usize| (NAMED_MAX as usize).saturating_sub(len);
+        self.suspects.extend(suspects.into_iter().take(room(self.suspects.len())));
+        self.findings.extend(findings.into_iter().take(room(self.findings.len())));
+    }
+}
+
 impl Check<'_> {
     /// Reads every node once, however many snapshots share it. Says whether all is well.
-    pub(super) fn walk_trees(&self, roots: &[Root]) -> Result<bool> {
-        let mut seen = HashSet::new();
-        let mut tasks = Vec::new();
-        let (mut suspects, mut lost, mut all_well) = (Vec::new(), 0u64, true);
+    ///
+    /// If something is lost, snapshots that were forgotten meanwhile are dropped from `roots`, and the rest
+    /// is walked anew: a prune may have removed what they alone needed.
+    pub(super) fn walk_trees(&self, roots: &mut Vec<Root>) -> Result<bool> {
+        let mut pass = self.pass(roots)?;
+        while pass.lost > 0 && self.drop_forgotten(roots)? {
+            pass = self.pass(roots)?;
+        }
+        let mut all_well = pass.findings.is_empty();
+        pass.findings.into_iter().for_each(|finding| self.tell(finding));
+        let unnamed = pass.lost - pass.suspects.len() as u64;
+        all_well &= self.confirm(pass.suspects)? == 0 && unnamed == 0;
+        if unnamed > 0 {
+            let why = format!("{unnamed} more blobs that snapshots refer to cannot be read");
+            self.tell(Finding::object(Severity::Damage, "packs", why));
+        }
+        Ok(all_well)
+    }
+
+    fn pass(&self, roots: &[Root]) -> Result<Pass> {
+        let (mut seen, mut tasks, mut pass) = (HashSet::new(), Vec::new(), Pass::default());
         for root in roots {
             add(&mut tasks, &mut seen, Task::Tree { tree: root.tree.clone(), depth: 0, last: None });
             while !tasks.is_empty() {
                 let batch = tasks.split_off(tasks.len().saturating_sub(BATCH));
                 let looks: Vec<Look> = batch.par_iter().map(|task| self.look(task)).collect::<Result<_>>()?;
                 for look in looks {
+                    pass.take(look.suspects, look.findings);
                     look.below.into_iter().for_each(|task| add(&mut tasks, &mut seen, task));
-                    all_well &= look.findings.is_empty();
-                    look.findings.into_iter().for_each(|finding| self.tell(finding));
-                    lost += look.suspects.len() as u64;
-                    let room = (NAMED_MAX as usize).saturating_sub(suspects.len());
-                    suspects.extend(look.suspects.into_iter().take(room));
                 }
             }
         }
-        let unnamed = lost - suspects.len() as u64;
-        let confirmed = self.confirm(suspects)?;
-        if unnamed > 0 {
-            let why = format!("{unnamed} more blobs that snapshots refer to cannot be read");
-            self.tell(Finding::object(Severity::Damage, "packs", why));
-        }
-        Ok(all_well && confirmed == 0 && unnamed == 0)
+        Ok(pass)
+    }
+
+    /// Drops the snapshots that are not there any more; says whether there were any.
+    fn drop_forgotten(&self, roots: &mut Vec<Root>) -> Result<bool> {
+        let there: HashSet<SnapshotId> = self.repository.objects().list::<Snapshot>()?.into_iter().collect();
+        let before = roots.len();
+        roots.retain(|root| there.contains(&root.snapshot));
+        self.look_again()?;
+        Ok(roots.len() < before)
     }
 
     fn look(&self, task: &Task) -> Result<Look> {
@@ -194,7 +229,6 @@ impl Check<'_> {
         if suspects.is_empty() {
             return Ok(0);
         }
-        self.look_again()?;
         let mut told = HashSet::new();
         for suspect in suspects {
             let finding = self.still_lost(&suspect)?;
