@@ -1,5 +1,7 @@
 //! Restoring: what was backed up comes back, in any target, from any repository that still holds it.
 
+#[path = "restore/archives.rs"]
+mod archives;
 #[path = "restore/damage.rs"]
 mod damage;
 #[path = "restore/hostile.rs"]

@@ -18,7 +18,7 @@ mod window;
 
 use std::thread;
 
-pub use report::{Deed, Listener, RestoreCounters, RestoreReport};
+pub use report::{Deed, Listener, OnItem, RestoreCounters, RestoreReport};
 
 use super::pattern::Selection;
 use super::target::Target;

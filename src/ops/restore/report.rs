@@ -69,12 +69,15 @@ pub enum Deed {
     Deleted,
 }
 
+/// Called with what was done, and the path.
+pub type OnItem<'a> = &'a (dyn Fn(Deed, &str) + Sync);
+
 /// Whom a restore talks to while it runs, from several threads at once.
 pub struct Listener<'a> {
     /// Raised as work is done.
     pub counters: &'a RestoreCounters,
     /// Told of every entry and its path, if someone wants to know.
-    pub on_item: Option<&'a (dyn Fn(Deed, &str) + Sync)>,
+    pub on_item: Option<OnItem<'a>>,
     /// Told of everything that could not be restored, damage included.
     pub on_trouble: &'a (dyn Fn(&Trouble) + Sync),
     /// Asked, often, whether to stop. What is in the making vanishes.
