@@ -80,7 +80,8 @@ fn dispatch(context: &Context, command: &Command) -> Result<Exit, Failure> {
         Command::Stats(args) => commands::stats::run(context, args),
         Command::Cat(args) => commands::cat::run(context, args),
         Command::Check(args) => commands::check::run(context, args),
-        Command::Restore(_) | Command::Dump(_) => Err(Failure::new(Exit::Failed, "this version cannot do that yet")),
+        Command::Restore(args) => commands::restore::run(context, args),
+        Command::Dump(args) => commands::dump::run(context, args),
     }
 }
 
