@@ -108,7 +108,7 @@ impl Repository {
         };
         let pin = Pin { repository, generation: keychain.keyring.generation, keyring: keychain.id };
         make_private(&root)?;
-        PinFile::new(&root.join("pins"), &store.place()).check(&pin)?;
+        PinFile::new(&root.join("pins"), &store.place()).check(&pin, &keychain.branch)?;
         let cache_dir = root.join(repository.to_hex());
         let (view, first_sync) = IndexView::open(&cache_dir.join("index"))?;
         let meta_cache = Some(MetaCache::open(&cache_dir.join("meta"))?);
@@ -126,6 +126,10 @@ impl Repository {
         let synced = opened.refresh_index()?;
         opened.first_sync.applied = synced.applied;
         opened.first_sync.vanished = synced.vanished;
+        opened.first_sync.damaged = synced.damaged;
+        for (_, why) in &opened.first_sync.damaged {
+            tracing::warn!("{why}; what it lists is not known");
+        }
         opened.forget_unknown_metadata()?;
         Ok(opened)
     }
@@ -222,6 +226,7 @@ impl Repository {
     /// Reads metadata from the store from here on, never from the cache: for whoever checks the store.
     pub fn bypass_meta_cache(&mut self) {
         self.meta_cache = None;
+        self.openers = reader::Openers::default();
     }
 }
 

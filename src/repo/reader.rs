@@ -9,12 +9,12 @@ use super::index::Location;
 use super::{Repository, names};
 use crate::compress::Decompressor;
 use crate::crypto::PackOpener;
-use crate::format::Structure;
 use crate::format::content::{ListNode, ListRef};
 use crate::format::envelope::PREFIX_LEN;
 use crate::format::pack::{BlobKind, Compression, Placed};
 use crate::format::segment::PackClass;
-use crate::format::tree::{TreeNode, TreeRef};
+use crate::format::tree::{EntryKey, TreeNode, TreeRef};
+use crate::format::{Malformed, Structure};
 use crate::id::{BlobId, PackId};
 use crate::storage::StoreError;
 
@@ -57,12 +57,20 @@ impl Repository {
         find()
     }
 
-    /// A tree node; it has the level and the totals that the reference says.
+    /// A root of a tree; it has the level and the totals that the reference says.
     pub fn read_tree(&self, tree: &TreeRef) -> Result<TreeNode> {
+        self.read_tree_node(tree, None)
+    }
+
+    /// A node of a tree; below an interior node it ends with the entry that is said there.
+    pub fn read_tree_node(&self, tree: &TreeRef, last: Option<&EntryKey>) -> Result<TreeNode> {
         let plain = self.read_blob(BlobKind::Tree, &tree.id)?;
         let broken = |error| RepoError::malformed(format!("tree blob {}", tree.id), error);
         let node = TreeNode::from_bytes(&plain).map_err(broken)?;
         node.is_what(tree).map_err(broken)?;
+        if last.is_some() && node.last() != last {
+            return Err(broken(Malformed::new(TreeNode::WHAT, "not the last entry that its parent says")));
+        }
         Ok(node)
     }
 
@@ -95,9 +103,15 @@ impl Repository {
 
     /// Bytes of a pack as they are stored, by way of the cache for metadata.
     fn read_stored(&self, pack: &PackId, class: PackClass, offset: u64, len: u64) -> Result<Vec<u8>> {
-        if let (PackClass::Meta, Some(cache)) = (class, self.meta_cache()) {
-            let len = usize::try_from(len).expect("a sealed blob is far below 4 GiB");
-            return cache.read(self.objects().store(), pack, offset, len);
+        if let (PackClass::Meta, Some(cache)) = (class, self.meta_cache().filter(|cache| !cache.refuses(pack))) {
+            let cached_len = usize::try_from(len).expect("a sealed blob is far below 4 GiB");
+            match cache.read(self.objects().store(), pack, offset, cached_len) {
+                // What is whole of a damaged pack still serves.
+                Err(RepoError::Damaged { .. }) => cache.refuse(pack),
+                // A cache that cannot take it is no reason to fail.
+                Err(RepoError::Local { .. }) if !cache.holds(pack) => cache.refuse(pack),
+                result => return result,
+            }
         }
         self.read_pack_range(pack, offset, len)
     }
