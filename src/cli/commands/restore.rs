@@ -208,8 +208,6 @@ struct Summary {
     files_deleted: u64,
     files_verified: u64,
     total_bytes: u64,
-    /// Written, whether it came from the repository or from what stood there.
-    bytes_restored: u64,
     bytes_fetched: u64,
     bytes_reused: u64,
     damaged: u64,
@@ -249,7 +247,6 @@ impl Restored<'_> {
             files_deleted: read(&counters.deleted),
             files_verified: read(&counters.verified),
             total_bytes: read(&counters.bytes_total),
-            bytes_restored: read(&counters.bytes_fetched).saturating_add(read(&counters.bytes_reused)),
             bytes_fetched: read(&counters.bytes_fetched),
             bytes_reused: read(&counters.bytes_reused),
             damaged: report.damaged_count,
@@ -263,7 +260,7 @@ impl Restored<'_> {
         let total = size(read(&counters.bytes_total));
         out.line(format_args!("snapshot {}: {} entries, {total}", self.id.short(), read(&counters.entries_total)))?;
         out.line(format_args!(
-            "restored:  {} entries, {} from the repository",
+            "restored:  {} entries; {} of content were fetched",
             read(&counters.restored),
             size(read(&counters.bytes_fetched))
         ))?;
