@@ -2,7 +2,17 @@
 //! a target.
 
 pub mod backup;
+pub mod cat;
+pub mod check;
+pub mod diff;
+pub mod dump;
+pub mod find;
+pub mod list;
 pub mod pattern;
 pub mod progress;
+pub mod restore;
+pub mod snapshots;
 pub mod source;
+pub mod stats;
 pub mod target;
+pub mod walk;

@@ -2,6 +2,7 @@
 //! What is read from here is opened and named like anything else: a damaged file is fetched anew.
 //! Touches the disk.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -22,13 +23,15 @@ const OPEN_FILES: usize = 64;
 pub struct MetaCache {
     dir: PathBuf,
     open: Mutex<Vec<(PackId, Arc<File>)>>,
+    /// Packs that cannot be kept here, so that they are not fetched whole for each of their blobs.
+    refused: Mutex<HashSet<PackId>>,
 }
 
 impl MetaCache {
     /// The cache in this directory, which is made.
     pub fn open(dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir).map_err(|error| local("create", dir, error))?;
-        Ok(MetaCache { dir: dir.to_owned(), open: Mutex::new(Vec::new()) })
+        Ok(MetaCache { dir: dir.to_owned(), open: Mutex::default(), refused: Mutex::default() })
     }
 
     /// `len` bytes at `offset` of `pack`, fetched from the store first if it is not here.
@@ -42,6 +45,21 @@ impl MetaCache {
             Ok(()) => Ok(bytes),
             Err(error) => Err(local("read", &self.path(pack), error)),
         }
+    }
+
+    /// Whether a copy of the pack is here, whole or not.
+    pub fn holds(&self, pack: &PackId) -> bool {
+        self.path(pack).exists()
+    }
+
+    /// Remembers that a pack cannot be kept here.
+    pub fn refuse(&self, pack: &PackId) {
+        self.refused().insert(*pack);
+    }
+
+    /// Whether that is so.
+    pub fn refuses(&self, pack: &PackId) -> bool {
+        self.refused().contains(pack)
     }
 
     /// Drops the copy of a pack that turned out to be damaged. Whether one was there.
@@ -90,6 +108,8 @@ impl MetaCache {
     fn fetch(&self, store: &dyn Store, pack: &PackId) -> Result<Arc<File>> {
         let bytes = get_named(store, &names::pack(pack), pack, PACK_MAX)?;
         let path = self.path(pack);
+        // Someone may have cleared the cache since it was opened.
+        fs::create_dir_all(&self.dir).map_err(|error| local("create", &self.dir, error))?;
         let mut file = tempfile::Builder::new()
             .prefix(".copy-")
             .tempfile_in(&self.dir)
@@ -103,6 +123,10 @@ impl MetaCache {
 
     fn path(&self, pack: &PackId) -> PathBuf {
         self.dir.join(pack.to_hex())
+    }
+
+    fn refused(&self) -> std::sync::MutexGuard<'_, HashSet<PackId>> {
+        self.refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(PackId, Arc<File>)>> {

@@ -126,6 +126,10 @@ impl Repository {
         let synced = opened.refresh_index()?;
         opened.first_sync.applied = synced.applied;
         opened.first_sync.vanished = synced.vanished;
+        opened.first_sync.damaged = synced.damaged;
+        for (_, why) in &opened.first_sync.damaged {
+            tracing::warn!("{why}; what it lists is not known");
+        }
         opened.forget_unknown_metadata()?;
         Ok(opened)
     }
@@ -222,6 +226,7 @@ impl Repository {
     /// Reads metadata from the store from here on, never from the cache: for whoever checks the store.
     pub fn bypass_meta_cache(&mut self) {
         self.meta_cache = None;
+        self.openers = reader::Openers::default();
     }
 }
 

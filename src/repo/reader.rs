@@ -103,9 +103,15 @@ impl Repository {
 
     /// Bytes of a pack as they are stored, by way of the cache for metadata.
     fn read_stored(&self, pack: &PackId, class: PackClass, offset: u64, len: u64) -> Result<Vec<u8>> {
-        if let (PackClass::Meta, Some(cache)) = (class, self.meta_cache()) {
-            let len = usize::try_from(len).expect("a sealed blob is far below 4 GiB");
-            return cache.read(self.objects().store(), pack, offset, len);
+        if let (PackClass::Meta, Some(cache)) = (class, self.meta_cache().filter(|cache| !cache.refuses(pack))) {
+            let cached_len = usize::try_from(len).expect("a sealed blob is far below 4 GiB");
+            match cache.read(self.objects().store(), pack, offset, cached_len) {
+                // What is whole of a damaged pack still serves.
+                Err(RepoError::Damaged { .. }) => cache.refuse(pack),
+                // A cache that cannot take it is no reason to fail.
+                Err(RepoError::Local { .. }) if !cache.holds(pack) => cache.refuse(pack),
+                result => return result,
+            }
         }
         self.read_pack_range(pack, offset, len)
     }

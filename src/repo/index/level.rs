@@ -178,13 +178,26 @@ impl Level {
     pub fn find(&self, id: &BlobId, each: &mut dyn FnMut(&BlobRow, &PackRow)) -> std::result::Result<(), String> {
         let found = self.blobs.get(id.as_bytes()).map_err(|error| error.to_string())?;
         let Some(rows) = found else { return Ok(()) };
-        for row in BlobRow::all(rows.value()) {
-            let live = self.live.get(row.segment as usize).copied().unwrap_or(false);
-            if let (true, Some(pack)) = (live, self.packs.get(row.pack as usize)) {
-                each(&row, pack);
-            }
+        self.live_rows(rows.value()).for_each(|(row, pack)| each(&row, pack));
+        Ok(())
+    }
+
+    /// All live rows, ascending by id.
+    pub fn each(&self, each: &mut dyn FnMut(&BlobId, &BlobRow, &PackRow)) -> std::result::Result<(), String> {
+        for found in self.iter()? {
+            let (id, rows) = found.map_err(|error| error.to_string())?;
+            let id = BlobId::from_bytes(*id.value());
+            self.live_rows(rows.value()).for_each(|(row, pack)| each(&id, &row, pack));
         }
         Ok(())
+    }
+
+    fn live_rows<'a>(&'a self, rows: &'a [u8]) -> impl Iterator<Item = (BlobRow, &'a PackRow)> {
+        BlobRow::all(rows).filter_map(|row| {
+            let live = self.live.get(row.segment as usize).copied().unwrap_or(false);
+            live.then_some(())?;
+            Some((row, self.packs.get(row.pack as usize)?))
+        })
     }
 
     /// All blobs, ascending by id, with their rows as stored.

@@ -28,6 +28,8 @@ pub struct SyncReport {
     pub applied: usize,
     /// Segments that vanished without another one replacing them: the store was rolled back, or damaged.
     pub vanished: Vec<IndexId>,
+    /// Segments that are not what they should be, and why. What they list is not known; the rest is.
+    pub damaged: Vec<(IndexId, String)>,
     /// Levels that were lost, damaged or left by another version, and why.
     pub unusable: Vec<String>,
 }
@@ -59,7 +61,7 @@ impl IndexView {
         let listed: BTreeSet<IndexId> = listed.iter().copied().collect();
         let covered: BTreeSet<IndexId> = self.covered().map(|segment| segment.id).collect();
         let fresh = listed.difference(&covered).copied();
-        report.applied = self.apply(fresh, get)?;
+        report.applied = self.apply(fresh, get, &mut report.damaged)?;
         // Only a listed segment's word counts: one that vanished replaces nothing.
         let replaced: BTreeSet<IndexId> = self
             .covered()
@@ -83,6 +85,7 @@ impl IndexView {
         &mut self,
         fresh: impl Iterator<Item = IndexId>,
         get: &dyn Fn(&IndexId) -> Result<Segment>,
+        damaged: &mut Vec<(IndexId, String)>,
     ) -> Result<usize> {
         let (mut batch, mut records, mut applied) = (Vec::new(), 0, 0);
         for id in fresh {
@@ -90,6 +93,11 @@ impl IndexView {
                 Ok(segment) => segment,
                 // Replaced and deleted between the listing and now.
                 Err(RepoError::Missing { .. }) => continue,
+                // Harms nothing but what it alone lists: whoever needs that will miss it, and say so.
+                Err(error @ RepoError::Damaged { .. }) => {
+                    damaged.push((id, error.to_string()));
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             records += segment.records.len();
@@ -185,6 +193,14 @@ impl IndexView {
     pub fn packs(&self) -> BTreeMap<PackId, u64> {
         let packs = self.levels.iter().flat_map(|level| &level.packs);
         packs.map(|pack| (pack.id, pack.len)).collect()
+    }
+
+    /// Calls `each` for every place where a blob lies; what two segments list comes twice.
+    pub fn each(&self, each: &mut dyn FnMut(Location)) -> Result<()> {
+        self.levels.iter().try_for_each(|level| {
+            let located = &mut |id: &BlobId, row: &_, pack: &_| each(Location::new(id, row, pack));
+            level.each(located).map_err(|why| local("read", &level.path, why))
+        })
     }
 
     /// How many blobs the view holds, copies in several levels counted apart.

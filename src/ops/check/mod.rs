@@ -1,0 +1,158 @@
+//! Checking: every object is what its name, its keys and the spec say, and every snapshot comes back.
+//!
+//! Reads the store, never the cache of metadata. Goes on after damage: each finding names an object and
+//! what is wrong with it, and at the end every snapshot and file is named that is harmed.
+//!
+//! Others may write and prune meanwhile. Snapshots are listed before the index, and the index before
+//! packs, so that what is found was complete when it was listed; what is missed is looked for again
+//! before that is said.
+
+mod finding;
+mod harm;
+mod objects;
+mod packs;
+mod read;
+mod subset;
+mod trees;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, RwLock};
+
+pub use finding::{CheckReport, Finding, Harmed, Severity, Subject};
+pub use subset::ReadData;
+
+use super::progress::WorkCounters;
+use crate::format::pack::BlobKind;
+use crate::format::tree::TreeRef;
+use crate::id::{BlobId, PackId, SnapshotId};
+use crate::repo::{Repository, Result};
+
+/// Harmed paths that are named for one snapshot, and lost blobs that are named at all; the rest is counted.
+const NAMED_MAX: u64 = 1000;
+
+/// Told of each finding as it is made, by one thread at a time.
+pub type OnFinding<'a> = &'a (dyn Fn(&Finding) + Sync);
+
+/// Checks a repository. Whoever wants the index read from the store as well opens it with
+/// [`CacheDir::Temporary`](crate::repo::CacheDir::Temporary).
+///
+/// `counters` count objects, nodes and packs, and the bytes of packs that are read.
+///
+/// # Errors
+///
+/// Only if the store cannot be listed or the local index fails; damage is a finding.
+pub fn check(
+    repository: &mut Repository,
+    read_data: ReadData,
+    counters: &WorkCounters,
+    on_finding: OnFinding<'_>,
+) -> Result<CheckReport> {
+    repository.bypass_meta_cache();
+    Check::new(repository, counters, on_finding).run(read_data)
+}
+
+/// A check at work.
+struct Check<'c> {
+    repository: &'c Repository,
+    counters: &'c WorkCounters,
+    on_finding: OnFinding<'c>,
+    report: Mutex<CheckReport>,
+    /// Packs in the store, with their lengths.
+    stored: RwLock<HashMap<PackId, u64>>,
+    bad: RwLock<Bad>,
+    /// Packs that were listed, and gone when they were to be read.
+    vanished: Mutex<Vec<PackId>>,
+}
+
+/// What of the packs that are there is known to be unusable.
+#[derive(Default)]
+struct Bad {
+    packs: HashSet<PackId>,
+    /// Copies of blobs, by pack and offset.
+    copies: HashSet<(PackId, u64)>,
+}
+
+/// A snapshot, as far as a check needs it.
+struct Root {
+    snapshot: SnapshotId,
+    tree: TreeRef,
+}
+
+impl<'c> Check<'c> {
+    fn new(repository: &'c Repository, counters: &'c WorkCounters, on_finding: OnFinding<'c>) -> Self {
+        Check {
+            repository,
+            counters,
+            on_finding,
+            report: Mutex::default(),
+            stored: RwLock::default(),
+            bad: RwLock::default(),
+            vanished: Mutex::default(),
+        }
+    }
+
+    fn run(self, read_data: ReadData) -> Result<CheckReport> {
+        let mut roots = self.small_objects()?;
+        let packs = self.survey_packs()?;
+        self.read_suspects(&packs)?;
+        let all_well = self.walk_trees(&mut roots)?;
+        self.read_packs(&packs, read_data)?;
+        if !all_well || self.any_bad() {
+            self.attribute(&roots)?;
+        }
+        Ok(self.report.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    /// Tells of a finding, and counts it.
+    fn tell(&self, finding: Finding) {
+        self.counters.troubles.fetch_add(1, Relaxed);
+        // Under the lock, so that findings come one at a time.
+        self.count(|report| {
+            match finding.severity {
+                Severity::Damage => report.damages += 1,
+                Severity::Unreadable => report.unreadable += 1,
+                Severity::Warning => report.warnings += 1,
+            }
+            (self.on_finding)(&finding);
+        });
+    }
+
+    fn count(&self, change: impl FnOnce(&mut CheckReport)) {
+        change(&mut lock(&self.report));
+    }
+
+    fn done(&self, things: u64) {
+        self.counters.done.fetch_add(things, Relaxed);
+    }
+
+    fn any_bad(&self) -> bool {
+        let bad = read(&self.bad);
+        !bad.packs.is_empty() || !bad.copies.is_empty()
+    }
+
+    /// Whether some copy of a data blob is there with this length, and is not known to be bad.
+    fn is_sound(&self, id: &BlobId, len: u32) -> Result<bool> {
+        let locations = self.repository.view().locate(id)?;
+        let (stored, bad) = (read(&self.stored), read(&self.bad));
+        Ok(locations.iter().any(|location| {
+            let blob = &location.placed.blob;
+            let is_it = blob.kind == BlobKind::Data && blob.plain_len == len;
+            let known_bad =
+                bad.packs.contains(&location.pack) || bad.copies.contains(&(location.pack, location.placed.offset));
+            is_it && stored.contains_key(&location.pack) && !known_bad
+        }))
+    }
+}
+
+fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

@@ -1,0 +1,278 @@
+//! Reading packs: each once from start to end, in windows, while its hash is taken and its blobs are opened.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use rayon::prelude::*;
+
+use super::finding::{Finding, Severity, reason};
+use super::packs::{PackInfo, PackTable};
+use super::subset::ReadData;
+use super::{Check, lock, read, write};
+use crate::crypto::PackOpener;
+use crate::format::pack::{BlobKind, Directory, Placed, TRAILER_STORED_LEN};
+use crate::id::PackId;
+use crate::repo::{Location, RepoError, Repository, Result, noun, pack_name};
+
+/// Bytes that are asked of the store at a time.
+const WINDOW: u64 = 4 << 20;
+/// Bytes at the end of a pack that are read first: its trailer, and nearly always all of its directory.
+const TAIL: u64 = 64 << 10;
+/// Packs whose records are collected from the index at a time, when they have no directory of their own.
+const SUSPECTS_AT_ONCE: usize = 64;
+
+/// What reading a pack found.
+#[derive(Default)]
+struct PackLook {
+    /// What is wrong with the pack as a whole.
+    wrong: Vec<String>,
+    /// Blobs that do not open, or are not what their ids name, and why of the first.
+    bad: Vec<Placed>,
+    first_bad: Option<String>,
+    bytes: u64,
+    blobs: u64,
+}
+
+impl Check<'_> {
+    /// Packs that are not as long as they were: which of their blobs can still be read.
+    pub(super) fn read_suspects(&self, table: &PackTable) -> Result<()> {
+        let is_suspect =
+            |(id, info): &(&PackId, &PackInfo)| read(&self.stored).get(id).is_some_and(|len| *len != info.len);
+        let suspects: Vec<PackId> = table.iter().filter(is_suspect).map(|(id, _)| *id).collect();
+        self.read_by_index(&suspects, table)
+    }
+
+    /// Reads the packs that were asked for, those that are there and as long as they were.
+    pub(super) fn read_packs(&self, table: &PackTable, read_data: ReadData) -> Result<()> {
+        let seed = self.repository.objects().chance().random();
+        let mut chosen = read_data.choose(table.iter().map(|(id, info)| (*id, info.len)), &seed);
+        chosen.retain(|id| table.get(id).is_some_and(|info| read(&self.stored).get(id) == Some(&info.len)));
+        let bytes = chosen.iter().filter_map(|id| table.get(id)).map(|info| info.len).sum();
+        self.counters.bytes_total.store(bytes, Relaxed);
+        let read = |id: &PackId| self.read_pack(id, table.get(id)?).transpose();
+        let without_directory: Vec<PackId> = chosen.par_iter().filter_map(read).collect::<Result<_>>()?;
+        self.read_by_index(&without_directory, table)?;
+        self.tell_of_vanished()
+    }
+
+    /// Reads a pack by its own directory. Gives it back if that cannot be used.
+    fn read_pack(&self, id: &PackId, info: &PackInfo) -> Result<Option<PackId>> {
+        let Some(opener) = self.open_pack(id, info)? else { return Ok(None) };
+        let directory = match read_directory(self.repository, id, info.len, &opener) {
+            Ok(directory) => directory,
+            Err(error) => {
+                self.trouble_with(id, &error);
+                return Ok(Some(*id));
+            }
+        };
+        let mut look = PackLook::default();
+        self.compare_with_index(id, info, &directory, &mut look)?;
+        let read = self.read_through(id, info.len, &opener, &directory.blobs, &mut look);
+        match read {
+            Ok(hash) if PackId::from_bytes(hash) != *id => {
+                look.wrong.push("its bytes do not have the hash that it is named by".into());
+            }
+            Ok(_) => {}
+            Err(error) => self.trouble_with(id, &error),
+        }
+        self.conclude(id, look);
+        Ok(None)
+    }
+
+    /// Tells why a pack cannot be read. One that was there when the packs were listed may have been pruned
+    /// since: that is found out at the end.
+    fn trouble_with(&self, id: &PackId, error: &RepoError) {
+        match error {
+            RepoError::Missing { .. } => lock(&self.vanished).push(*id),
+            error => self.tell(Finding::met(pack_name(id), error)),
+        }
+    }
+
+    fn tell_of_vanished(&self) -> Result<()> {
+        let vanished = std::mem::take(&mut *lock(&self.vanished));
+        if vanished.is_empty() {
+            return Ok(());
+        }
+        let table = self.survey_index()?.table;
+        for id in vanished.iter().filter(|id| table.contains_key(id)) {
+            self.tell(Finding::object(Severity::Damage, pack_name(id), "it vanished while it was being checked"));
+        }
+        self.look_again()
+    }
+
+    /// The cipher of a pack; without it, the pack is lost.
+    fn open_pack(&self, id: &PackId, info: &PackInfo) -> Result<Option<Arc<PackOpener>>> {
+        match self.repository.opener(id, info.class) {
+            Ok(opener) => Ok(Some(opener)),
+            Err(error) => {
+                self.trouble_with(id, &error);
+                if matches!(error, RepoError::Damaged { .. }) {
+                    write(&self.bad).packs.insert(*id);
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// The directory and the index list the same blobs at the same places.
+    fn compare_with_index(
+        &self,
+        id: &PackId,
+        info: &PackInfo,
+        directory: &Directory,
+        look: &mut PackLook,
+    ) -> Result<()> {
+        let blobs: Vec<&Placed> = not_padding(&directory.blobs).collect();
+        let (listed, rows) = (directory.blobs.len() as u64, blobs.len() as u64);
+        if (u64::from(info.blobs), u64::from(info.rows)) != (listed, rows) {
+            let why = format!(
+                "its directory lists {listed} blobs, {rows} without padding, and the index {} and {}",
+                info.blobs, info.rows
+            );
+            look.wrong.push(why);
+        }
+        for placed in blobs {
+            let is_it = |location: &Location| location.pack == *id && location.placed == *placed;
+            if !self.repository.view().locate(&placed.blob.id)?.iter().any(is_it) {
+                let blob = &placed.blob;
+                let why = format!("the index does not list {} blob {} where it lies", noun(blob.kind), blob.id);
+                look.wrong.push(why);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads packs whose own directory cannot be used by what the index says of them.
+    fn read_by_index(&self, packs: &[PackId], table: &PackTable) -> Result<()> {
+        for packs in packs.chunks(SUSPECTS_AT_ONCE) {
+            let mut rows: HashMap<PackId, Vec<Placed>> = packs.iter().map(|id| (*id, Vec::new())).collect();
+            self.repository.view().each(&mut |location| {
+                if let Some(rows) = rows.get_mut(&location.pack) {
+                    rows.push(location.placed);
+                }
+            })?;
+            rows.par_iter_mut().try_for_each(|(id, rows)| {
+                rows.sort_unstable_by_key(|placed| placed.offset);
+                rows.dedup();
+                match table.get(id) {
+                    Some(info) => self.read_rows(id, info, rows),
+                    None => Ok(()),
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn read_rows(&self, id: &PackId, info: &PackInfo, rows: &[Placed]) -> Result<()> {
+        let Some(opener) = self.open_pack(id, info)? else { return Ok(()) };
+        let len = read(&self.stored).get(id).copied().unwrap_or(0).min(info.len);
+        let mut look = PackLook::default();
+        if let Err(error) = self.read_through(id, len, &opener, rows, &mut look) {
+            self.trouble_with(id, &error);
+        }
+        self.conclude(id, look);
+        Ok(())
+    }
+
+    /// Reads the first `len` bytes of a pack, opens the blobs in them, and gives the hash of the bytes.
+    fn read_through(
+        &self,
+        id: &PackId,
+        len: u64,
+        opener: &PackOpener,
+        blobs: &[Placed],
+        look: &mut PackLook,
+    ) -> Result<[u8; 32]> {
+        let mut hasher = blake3::Hasher::new();
+        let mut blobs = blobs.iter().peekable();
+        // What was read and not opened yet, and where in the pack that begins.
+        let (mut held, mut held_at): (Vec<u8>, u64) = (Vec::new(), 0);
+        let mut at = 0;
+        while at < len {
+            let window = self.repository.read_pack_range(id, at, WINDOW.min(len - at))?;
+            hasher.update(&window);
+            held.extend_from_slice(&window);
+            at += window.len() as u64;
+            look.bytes += window.len() as u64;
+            self.counters.bytes_done.fetch_add(window.len() as u64, Relaxed);
+            while let Some(placed) = blobs.next_if(|placed| placed.end() <= at) {
+                self.open_held(id, opener, placed, &held, held_at, look);
+            }
+            let keep_from = blobs.peek().map_or(at, |placed| placed.offset.clamp(held_at, at));
+            held.drain(..(keep_from - held_at) as usize);
+            held_at = keep_from;
+        }
+        for placed in blobs {
+            look.first_bad.get_or_insert_with(|| "it lies past the pack's end".into());
+            look.bad.push(*placed);
+        }
+        Ok(*hasher.finalize().as_bytes())
+    }
+
+    fn open_held(
+        &self,
+        id: &PackId,
+        opener: &PackOpener,
+        placed: &Placed,
+        held: &[u8],
+        held_at: u64,
+        look: &mut PackLook,
+    ) {
+        look.blobs += 1;
+        let sealed = placed
+            .offset
+            .checked_sub(held_at)
+            .and_then(|begin| held.get(usize::try_from(begin).ok()?..usize::try_from(placed.end() - held_at).ok()?));
+        let opened = match sealed {
+            Some(sealed) => self.repository.open_blob(id, opener, placed, sealed.to_vec()),
+            None => Err(RepoError::Damaged { object: pack_name(id).to_string(), why: "blobs that overlap".into() }),
+        };
+        if let Err(error) = opened {
+            look.first_bad.get_or_insert_with(|| reason(&error));
+            look.bad.push(*placed);
+        }
+    }
+
+    /// Tells what is wrong with a pack, in one finding for the pack and one for its blobs.
+    fn conclude(&self, id: &PackId, look: PackLook) {
+        self.done(1);
+        self.count(|report| {
+            report.packs_read += 1;
+            report.bytes_read += look.bytes;
+            report.blobs_read += look.blobs;
+        });
+        for why in look.wrong {
+            self.tell(Finding::object(Severity::Damage, pack_name(id), why));
+        }
+        if let Some(first) = look.first_bad {
+            let why = match look.bad.len() {
+                1 => first,
+                count => format!("{count} of its blobs cannot be read, the first: {first}"),
+            };
+            self.tell(Finding::object(Severity::Damage, pack_name(id), why));
+        }
+        let copies = not_padding(&look.bad).map(|placed| (*id, placed.offset));
+        write(&self.bad).copies.extend(copies);
+    }
+}
+
+fn not_padding(blobs: &[Placed]) -> impl Iterator<Item = &Placed> {
+    blobs.iter().filter(|placed| placed.blob.kind != BlobKind::Padding)
+}
+
+/// The directory of a pack of `len` bytes, from its end.
+fn read_directory(repository: &Repository, id: &PackId, len: u64, opener: &PackOpener) -> Result<Directory> {
+    let damaged = |why: String| RepoError::Damaged { object: pack_name(id).to_string(), why };
+    let tail_at = len.saturating_sub(TAIL);
+    let tail = repository.read_pack_range(id, tail_at, len - tail_at)?;
+    let end = tail.len().checked_sub(TRAILER_STORED_LEN).ok_or_else(|| damaged("shorter than any pack".into()))?;
+    let trailer = opener.open_trailer(len, &tail[end..]).map_err(|error| damaged(error.to_string()))?;
+    let offset = trailer.directory_offset(len).map_err(|error| damaged(error.to_string()))?;
+    let sealed = match offset.checked_sub(tail_at) {
+        Some(begin) => tail[begin as usize..end].to_vec(),
+        None => repository.read_pack_range(id, offset, trailer.directory_stored_len)?,
+    };
+    opener.open_directory(offset, sealed).map_err(|error| damaged(error.to_string()))
+}

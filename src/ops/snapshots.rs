@@ -1,0 +1,213 @@
+//! Snapshots: listed, filtered, chosen by what people type, and the paths in them.
+
+use rayon::prelude::*;
+
+use crate::format::control::{Snapshot, SnapshotState};
+use crate::format::tree::{Entry, EntryKey, Name, Node, TreeRef};
+use crate::id::{ID_LEN, Id, Named, SnapshotId};
+use crate::repo::{Class, RepoError, Repository, Result};
+
+/// Hex digits that an abbreviated id has at least.
+pub const PREFIX_MIN: usize = 4;
+/// Candidates that an ambiguous prefix names.
+const CANDIDATES_NAMED: usize = 10;
+
+/// The snapshots of a repository.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Ascending by time, then by id.
+    pub snapshots: Vec<(SnapshotId, Snapshot)>,
+    /// Those that cannot be read, and why.
+    pub troubles: Vec<(SnapshotId, RepoError)>,
+}
+
+/// All snapshots that are for people: checkpoints are left out. One that is damaged is a trouble, and no
+/// reason to fail; one that someone forgets meanwhile is not there.
+pub fn all(repository: &Repository) -> Result<Listing> {
+    let mut listing = all_with_checkpoints(repository)?;
+    listing.snapshots.retain(|(_, snapshot)| snapshot.state != SnapshotState::Checkpoint);
+    Ok(listing)
+}
+
+/// As [`all`], with the checkpoints of backups that were interrupted.
+pub fn all_with_checkpoints(repository: &Repository) -> Result<Listing> {
+    let ids = repository.objects().list::<Snapshot>()?;
+    let get = |id: SnapshotId| (id, repository.objects().get::<Snapshot>(&id));
+    let mut listing = Listing::default();
+    for (id, result) in ids.into_par_iter().map(get).collect::<Vec<_>>() {
+        match result {
+            Ok(snapshot) => listing.snapshots.push((id, snapshot)),
+            Err(RepoError::Missing { .. }) => {}
+            Err(error) => listing.troubles.push((id, error)),
+        }
+    }
+    listing.snapshots.sort_by_key(|(id, snapshot)| (snapshot.time, *id));
+    Ok(listing)
+}
+
+/// Which snapshots are meant. What is empty asks for nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SnapshotFilter {
+    /// Of one of these hosts.
+    pub hosts: Vec<String>,
+    /// Of all of these paths.
+    pub paths: Vec<Vec<u8>>,
+    /// With all tags of one of these lists; an empty list means a snapshot without tags.
+    pub tags: Vec<Vec<String>>,
+}
+
+impl SnapshotFilter {
+    /// The tags in one `--tag` argument: a comma is "and".
+    pub fn tag_list(argument: &str) -> Vec<String> {
+        argument.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Whether `snapshot` is meant.
+    pub fn matches(&self, snapshot: &Snapshot) -> bool {
+        self.is_of_host(snapshot) && self.is_of_paths(snapshot) && self.has_tags(snapshot)
+    }
+
+    fn is_of_host(&self, snapshot: &Snapshot) -> bool {
+        self.hosts.is_empty() || self.hosts.iter().any(|host| **host == *snapshot.host)
+    }
+
+    fn is_of_paths(&self, snapshot: &Snapshot) -> bool {
+        self.paths.iter().all(|path| snapshot.paths.iter().any(|of| **of == **path))
+    }
+
+    fn has_tags(&self, snapshot: &Snapshot) -> bool {
+        let has = |tag: &String| snapshot.tags.iter().any(|of| **of == **tag);
+        let satisfied = |list: &Vec<String>| match list.is_empty() {
+            true => snapshot.tags.is_empty(),
+            false => list.iter().all(has),
+        };
+        self.tags.is_empty() || self.tags.iter().any(satisfied)
+    }
+}
+
+/// `ID:path` as the snapshot and the path in it.
+pub fn split_spec(spec: &str) -> (&str, Option<&str>) {
+    match spec.split_once(':') {
+        Some((snapshot, path)) => (snapshot, Some(path)),
+        None => (spec, None),
+    }
+}
+
+/// The snapshot that `latest`, `latest~N` or an unambiguous prefix of an id means; `filter` narrows what
+/// `latest` looks at, and nothing else.
+pub fn resolve(repository: &Repository, spec: &str, filter: &SnapshotFilter) -> Result<(SnapshotId, Snapshot)> {
+    match back_from_latest(spec)? {
+        Some(back) => latest(repository, back, filter),
+        None => {
+            let id = the_one(spec, repository.objects().list::<Snapshot>()?)?;
+            Ok((id, repository.objects().get::<Snapshot>(&id)?))
+        }
+    }
+}
+
+fn back_from_latest(spec: &str) -> Result<Option<usize>> {
+    let Some(rest) = spec.strip_prefix("latest") else { return Ok(None) };
+    let back = match rest.strip_prefix('~') {
+        None if rest.is_empty() => Some(0),
+        None => None,
+        Some(number) => number.parse().ok(),
+    };
+    let unclear = || RepoError::Refused(format!("{spec}: expected latest or latest~N, with a number N"));
+    back.map(Some).ok_or_else(unclear)
+}
+
+fn latest(repository: &Repository, back: usize, filter: &SnapshotFilter) -> Result<(SnapshotId, Snapshot)> {
+    let mut listing = all(repository)?;
+    // Any of these may be the one that was meant.
+    for (_, error) in &listing.troubles {
+        match error.class() {
+            Class::Corrupt => tracing::warn!("{error}; it is not considered"),
+            _ => return Err(listing.troubles.remove(0).1),
+        }
+    }
+    let matching = listing.snapshots.into_iter().rev().filter(|(_, snapshot)| filter.matches(snapshot));
+    let mut matching = matching.enumerate();
+    let found = matching.find(|(at, _)| *at == back).map(|(_, found)| found);
+    found.ok_or_else(|| {
+        RepoError::Refused(match back {
+            0 => "there is no snapshot that fits".into(),
+            back => format!("there are not {} snapshots that fit", back.saturating_add(1)),
+        })
+    })
+}
+
+/// The one of `ids` that a prefix of at least [`PREFIX_MIN`] hex digits means.
+///
+/// # Errors
+///
+/// Refused if it means none, or several: then they are named.
+pub fn the_one<M: Named>(prefix: &str, mut ids: Vec<Id<M>>) -> Result<Id<M>> {
+    let wanted = prefix.to_ascii_lowercase();
+    let is_hex = wanted.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if !is_hex || !(PREFIX_MIN..=2 * ID_LEN).contains(&wanted.len()) {
+        let why = format!("{prefix:?} is no {}: expected at least {PREFIX_MIN} hex digits of its id", M::NOUN);
+        return Err(RepoError::Refused(why));
+    }
+    ids.retain(|id| id.to_hex().starts_with(&wanted));
+    match ids[..] {
+        [id] => Ok(id),
+        [] => Err(RepoError::Refused(format!("there is no {} whose id begins with {prefix}", M::NOUN))),
+        _ => Err(ambiguous(prefix, &ids)),
+    }
+}
+
+fn ambiguous<M>(prefix: &str, ids: &[Id<M>]) -> RepoError {
+    let digits = (prefix.len() + 4).clamp(8, 2 * ID_LEN);
+    let mut candidates: Vec<String> =
+        ids.iter().take(CANDIDATES_NAMED).map(|id| id.to_hex()[..digits].to_owned()).collect();
+    if ids.len() > CANDIDATES_NAMED {
+        candidates.push(format!("{} more", ids.len() - CANDIDATES_NAMED));
+    }
+    RepoError::Refused(format!("{prefix} is ambiguous: it may be {}", candidates.join(", ")))
+}
+
+/// What stands at a path in a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Spot {
+    /// The top, which has no entry of its own.
+    Root(TreeRef),
+    /// An entry.
+    Entry(Box<Entry>),
+}
+
+impl Spot {
+    /// The directory that it is, if it is one.
+    pub fn tree(&self) -> Option<&TreeRef> {
+        match self {
+            Spot::Root(tree) => Some(tree),
+            Spot::Entry(entry) => match &entry.node {
+                Node::Directory(tree) => Some(tree),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// What stands at `path` below `root`. Slashes before, after and between names count once.
+///
+/// # Errors
+///
+/// Refused, and the first part that is missing or no directory is named, if there is nothing.
+pub fn find_path(repository: &Repository, root: &TreeRef, path: &[u8]) -> Result<Spot> {
+    let mut spot = Spot::Root(root.clone());
+    let mut walked = Vec::new();
+    for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".") {
+        let shown = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+        let Some(tree) = spot.tree() else {
+            return Err(RepoError::Refused(format!("{} is no directory", shown(&walked))));
+        };
+        let found = match Name::new(name) {
+            Ok(name) => repository.find_entry(tree, &EntryKey { name, discriminator: 0 })?,
+            Err(_) => None,
+        };
+        walked = super::walk::join(&walked, name);
+        let missing = || RepoError::Refused(format!("there is no {} in the snapshot", shown(&walked)));
+        spot = Spot::Entry(Box::new(found.ok_or_else(missing)?));
+    }
+    Ok(spot)
+}
