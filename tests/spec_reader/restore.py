@@ -90,13 +90,17 @@ class Restore:
             file.truncate(content.size)
 
     def finish(self, path, entry):
-        """Owner first: a change of owner takes set-id bits and capabilities away; times last."""
-        meta = entry.meta
+        """Owner first: a change of owner takes set-id bits and capabilities away; times last.
+
+        Who cannot give files away does not set these bits: they would lend his own rights.
+        """
+        meta, bits = entry.meta, 0o1777
         if os.geteuid() == 0:
             os.chown(path, meta.uid, meta.gid, follow_symlinks=False)
+            bits = 0o7777
         for name, value in self.repository.xattrs(entry).items():
             os.setxattr(path, name, value, follow_symlinks=False)
         if entry.node.choice != "symlink":
-            os.chmod(path, meta.mode)
+            os.chmod(path, meta.mode & bits)
         mtime = meta.mtime.secs * 10**9 + meta.mtime.nanos
         os.utime(path, ns=(mtime, mtime), follow_symlinks=False)
