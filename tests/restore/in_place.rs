@@ -4,7 +4,12 @@ use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::sync::atomic::Ordering::Relaxed;
 
+use keepstone::format::content::{Body, Content};
+use keepstone::format::tree::Node;
 use keepstone::ops::restore::{Deed, Overwrite, RestoreOptions};
+
+use keepstone::repo::walk::Entries;
+use keepstone::storage::Verb;
 
 use super::scene::*;
 
@@ -20,10 +25,15 @@ fn only_the_chunk_that_differs_is_read() {
     let standing = fs::OpenOptions::new().write(true).open(scene.at("file")).unwrap();
     standing.write_all_at(b"not what it was", SIZE as u64 / 2).unwrap();
 
+    let before = scene.store.calls().len();
     let told = scene.restore(&tree, &RestoreOptions::default());
     assert!(told.is_clean());
     assert_eq!(fs::read(scene.at("file")).unwrap(), noise("file", SIZE));
+    let calls = scene.store.calls().split_off(before);
+    let read: u64 = calls.iter().filter(|call| call.verb == Verb::GetRange).map(|call| call.bytes).sum();
     let fetched = told.counters.bytes_fetched.load(Relaxed);
+    // The chunk with its tag, and the prefix of its pack.
+    assert!((fetched..fetched + 100).contains(&read), "{read} of {fetched}");
     assert!((1..=256 << 10).contains(&fetched), "{fetched}");
     assert_eq!(told.counters.bytes_reused.load(Relaxed), SIZE as u64 - fetched);
     assert_eq!((told.done(Deed::Replaced), told.done(Deed::Unchanged)), (vec!["file"], vec!["other"]));
@@ -66,6 +76,28 @@ fn longer_and_shorter_files_are_set_right_with_what_they_have() {
     assert!(told.is_clean());
     assert!(told.counters.bytes_fetched.load(Relaxed) <= 256 << 10);
     assert_eq!(picture(&scene.source("")), picture(&scene.at("")));
+}
+
+#[test]
+fn a_file_of_too_many_chunks_to_be_held_at_once_comes_back_part_by_part() {
+    let scene = Scene::with_chunks(256);
+    let content = noise("file", 12_000_000);
+    scene.write("file", &content);
+    let tree = scene.back_up();
+    let repository = scene.open();
+    let entry = Entries::new(&repository, &tree).next().unwrap().unwrap();
+    let Node::File(Content { body: Body::Split(list), .. }) = entry.node else { panic!("its list is split") };
+    assert!(list.items > 1 << 15, "{}", list.items);
+    let told = scene.restore(&tree, &RestoreOptions::default());
+    assert!(told.is_clean(), "{:?}", told.troubles);
+    assert!(fs::read(scene.at("file")).unwrap() == content);
+    let standing = fs::OpenOptions::new().write(true).open(scene.at("file")).unwrap();
+    standing.write_all_at(b"not what it was", 11_000_000).unwrap();
+    let told = scene.restore(&tree, &RestoreOptions { verify: true, ..RestoreOptions::default() });
+    assert!(told.is_clean(), "{:?}", told.troubles);
+    assert!(told.counters.bytes_fetched.load(Relaxed) <= 4096);
+    assert_eq!(told.counters.verified.load(Relaxed), 1);
+    assert!(fs::read(scene.at("file")).unwrap() == content);
 }
 
 #[test]

@@ -8,7 +8,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use keepstone::component::files::{FilesSource, FilesTarget, Filter};
 use keepstone::format::control::SessionKind;
+use keepstone::format::keys::Settings;
+use keepstone::format::pack::{BlobHeader, BlobKind, Compression};
 use keepstone::format::tree::{Entry, TreeRef};
+use keepstone::id::BlobId;
 use keepstone::ops::backup::{self, BackupOptions, ParentChoice, Shrink, backup};
 use keepstone::ops::progress::BackupCounters;
 use keepstone::ops::restore::{
@@ -52,14 +55,13 @@ impl Told {
 impl Scene {
     /// In /var/tmp: extended attributes are kept there. Chunks of about 64 KiB, packs as small as they get.
     pub fn new() -> Scene {
+        Scene::with_chunks(64 << 10)
+    }
+
+    pub fn with_chunks(chunk_avg: u32) -> Scene {
         let memory = MemoryStore::new();
-        let settings = keepstone::format::keys::Settings {
-            chunk_min: 16 << 10,
-            chunk_avg: 64 << 10,
-            chunk_max: 256 << 10,
-            pack_size: 1 << 16,
-            ..default_settings()
-        };
+        let (chunk_min, chunk_max) = (chunk_avg / 4, chunk_avg * 4);
+        let settings = Settings { chunk_min, chunk_avg, chunk_max, pack_size: 1 << 16, ..default_settings() };
         init(&memory, b"secret", "test", settings, Argon2Profile::Cheap, &SystemChance).unwrap();
         let place = tempfile::tempdir_in("/var/tmp").unwrap();
         fs::create_dir(place.path().join("source")).unwrap();
@@ -144,19 +146,14 @@ impl Scene {
         tree
     }
 
-    /// Every data pack's name.
+    /// The packs that were read from so far, one name for each reading.
     pub fn packs_read(&self) -> Vec<String> {
         let calls = self.store.calls();
         calls.into_iter().filter(|call| call.name.starts_with("packs/")).map(|call| call.name).collect()
     }
 }
 
-fn uncompressed(
-    id: keepstone::id::BlobId,
-    kind: keepstone::format::pack::BlobKind,
-    len: usize,
-) -> keepstone::format::pack::BlobHeader {
-    use keepstone::format::pack::{BlobHeader, Compression};
+fn uncompressed(id: BlobId, kind: BlobKind, len: usize) -> BlobHeader {
     let len = len.try_into().unwrap();
     BlobHeader { id, kind, compression: Compression::None, stored_len: len, plain_len: len }
 }

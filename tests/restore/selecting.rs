@@ -3,7 +3,7 @@
 use std::fs;
 
 use keepstone::ops::pattern::{Case, Patterns, Selection};
-use keepstone::ops::restore::{Deed, RestoreOptions};
+use keepstone::ops::restore::{Deed, RestoreCounters, RestoreOptions};
 
 use super::scene::*;
 
@@ -31,7 +31,10 @@ fn three_by_three() -> Scene {
 fn only_what_is_included_comes_back_and_no_directory_for_nothing() {
     let scene = three_by_three();
     let tree = scene.back_up();
-    assert!(scene.restore(&tree, &selecting(&["*.log", "/b"], &[])).is_clean());
+    let told = scene.restore(&tree, &selecting(&["*.log", "/b"], &[]));
+    assert!(told.is_clean());
+    let RestoreCounters { entries, entries_total, .. } = told.counters;
+    assert_eq!((entries.into_inner(), entries_total.into_inner()), (9, 9));
     let expected = ["a", "a/z.log", "b", "b/x.txt", "b/y.txt", "b/z.log", "c", "c/deep", "c/deep/z.log"];
     assert_eq!(paths(&scene), expected);
     fs::remove_dir_all(scene.at("")).unwrap();

@@ -39,13 +39,16 @@ pub fn run(context: &Context, args: &RestoreArgs) -> Result<Exit, Failure> {
     }
     place.sync(&args.target)?;
     restored.summarize(context, &report)?;
-    Ok(exit(&report))
+    Ok(exit(&report, &restored.counters))
 }
 
-fn exit(report: &RestoreReport) -> Exit {
+fn exit(report: &RestoreReport, counters: &RestoreCounters) -> Exit {
+    let nothing_came_back = counters.restored.load(Relaxed) == 0 && counters.unchanged.load(Relaxed) == 0;
     match (report.damaged_count, report.troubles, report.shortcomings.is_empty()) {
         (1.., ..) => Exit::Damage,
         (0, 0, true) => Exit::Success,
+        // A target that takes nothing at all: that is not "in part".
+        (0, 1.., _) if nothing_came_back => Exit::Failed,
         (0, ..) => Exit::Partly,
     }
 }
@@ -208,8 +211,6 @@ struct Summary {
     files_deleted: u64,
     files_verified: u64,
     total_bytes: u64,
-    /// Written, whether it came from the repository or from what stood there.
-    bytes_restored: u64,
     bytes_fetched: u64,
     bytes_reused: u64,
     damaged: u64,
@@ -249,7 +250,6 @@ impl Restored<'_> {
             files_deleted: read(&counters.deleted),
             files_verified: read(&counters.verified),
             total_bytes: read(&counters.bytes_total),
-            bytes_restored: read(&counters.bytes_fetched).saturating_add(read(&counters.bytes_reused)),
             bytes_fetched: read(&counters.bytes_fetched),
             bytes_reused: read(&counters.bytes_reused),
             damaged: report.damaged_count,
@@ -263,7 +263,7 @@ impl Restored<'_> {
         let total = size(read(&counters.bytes_total));
         out.line(format_args!("snapshot {}: {} entries, {total}", self.id.short(), read(&counters.entries_total)))?;
         out.line(format_args!(
-            "restored:  {} entries, {} from the repository",
+            "restored:  {} entries; {} of content were fetched",
             read(&counters.restored),
             size(read(&counters.bytes_fetched))
         ))?;

@@ -79,20 +79,11 @@ impl<'a, A: Archive> Archivist<'a, A> {
         let item = Item { path, entry, xattrs: &xattrs, link_to: first.map(|path| &path[..]) };
         let added = match &entry.node {
             Node::File(content) if item.link_to.is_none() => {
-                let mut reader = ContentReader::new(pieces, content, self.reporter.listener.interrupted);
-                if let Some(error) = reader.failure.take() {
-                    reader.finish();
-                    self.reporter.unreadable(path, &error, "; it is not in the archive");
-                    return Ok(());
+                let reader = ContentReader::new(pieces, content, self.reporter.listener.interrupted);
+                match add_file(&mut self.archive, &mut self.reporter, &item, reader) {
+                    None => return Ok(()),
+                    Some(added) => added,
                 }
-                let added = self.archive.add(&item, &mut reader);
-                if added.is_ok()
-                    && let Some(error) = reader.finish()
-                {
-                    let consequence = "; zeros stand for what is missing in the archive";
-                    self.reporter.unreadable(path, &error, consequence);
-                }
-                added
             }
             _ => self.archive.add(&item, &mut io::empty()),
         };
@@ -106,4 +97,25 @@ impl<'a, A: Archive> Archivist<'a, A> {
         }
         Ok(())
     }
+}
+
+/// Adds a file; `None` if there is nothing of it to be had, and it is left out.
+fn add_file(
+    archive: &mut impl Archive,
+    reporter: &mut Reporter<'_>,
+    item: &Item<'_>,
+    mut content: ContentReader<'_>,
+) -> Option<io::Result<Vec<String>>> {
+    if let Some(error) = content.failure.take() {
+        content.finish();
+        reporter.unreadable(item.path, &error, "; it is not in the archive");
+        return None;
+    }
+    let added = archive.add(item, &mut content);
+    if added.is_ok()
+        && let Some(error) = content.finish()
+    {
+        reporter.unreadable(item.path, &error, "; zeros stand for what is missing in the archive");
+    }
+    Some(added)
 }

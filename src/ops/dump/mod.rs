@@ -82,7 +82,7 @@ pub fn dump_file(
             }
             match piece {
                 Ready::Chunk { plain, .. } => out.write_all(&plain?)?,
-                Ready::Other(Piece::Hole(len)) => write_zeros(out, len)?,
+                Ready::Other(Piece::Hole(len)) => write_zeros(out, len, listener)?,
                 Ready::Other(Piece::Broken(error)) => return Err(error.into()),
                 Ready::Other(_) => {}
             }
@@ -91,8 +91,19 @@ pub fn dump_file(
     })
 }
 
-fn write_zeros(out: &mut dyn Write, len: u64) -> io::Result<()> {
-    io::copy(&mut io::Read::take(io::repeat(0), len), out).map(|_| ())
+/// A hole may be longer than anyone wants to wait for.
+fn write_zeros(out: &mut dyn Write, len: u64, listener: &Listener<'_>) -> Result<(), DumpError> {
+    static BLOCK: [u8; 64 << 10] = [0; 64 << 10];
+    let mut left = len;
+    while left > 0 {
+        if (listener.interrupted)() {
+            return Err(DumpError::Interrupted);
+        }
+        let step = left.min(BLOCK.len() as u64);
+        out.write_all(&BLOCK[..step as usize])?;
+        left -= step;
+    }
+    Ok(())
 }
 
 /// Writes everything in a directory as an archive, under `prefix` (names with slashes between them, or

@@ -158,6 +158,9 @@ impl<'r> Walker<'r> {
                 None => Ground::Old,
             };
             self.levels[at].ground = ground;
+            if !self.run.takes_all() && matches!(ground, Ground::Fresh | Ground::Old) {
+                self.run.counters().entries_total.fetch_add(1, Ordering::Relaxed);
+            }
         }
         self.levels.last().map_or(Ground::Refused, |level| level.ground)
     }

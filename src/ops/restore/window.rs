@@ -14,6 +14,7 @@ use super::sift::sift;
 use super::standing::StandingFile;
 use crate::format::content::{Body, Content};
 use crate::format::tree::{Entry, HardLink, Node};
+use crate::ops::source::Trouble;
 use crate::ops::target::DirPath;
 
 /// Files of several chunks that are in the making at one time: each holds a descriptor.
@@ -221,6 +222,8 @@ fn compare<'w>(run: &Run<'_>, file: File<'w>) -> Option<File<'w>> {
         None => Ok(false),
     };
     match same {
+        // It was not looked at to its end.
+        _ if !run.goes_on() => {}
         Err(error) => file.wanted.unreadable(run, &error),
         Ok(true) if file.may_stay => stay(run, file.wanted),
         Ok(_) if run.options.dry_run => file.wanted.stands(run, Deed::Replaced),
@@ -247,6 +250,7 @@ fn verify(run: &Run<'_>, wanted: &Wanted) {
         Ok(()) => {
             run.counters().verified.fetch_add(1, Ordering::Relaxed);
         }
-        Err(why) => run.trouble(crate::ops::source::Trouble { path: wanted.path(), why }),
+        Err(_) if !run.goes_on() => {}
+        Err(why) => run.trouble(Trouble { path: wanted.path(), why }),
     }
 }
