@@ -77,6 +77,24 @@ fn it_follows_keyrings_through_changes_of_keys() {
 }
 
 #[test]
+fn it_is_not_led_back_by_a_slot_that_was_replaced() {
+    let place = place();
+    let path = place.path().join("repository");
+    let store = LocalStore::create(&path).unwrap();
+    init(&store, b"same", "test", default_settings(), Argon2Profile::Cheap, &SystemChance).unwrap();
+    let replaced = objects_below(&path.join("keys")).remove(0);
+    let slot = fs::read(&replaced).unwrap();
+    let mut opened = open(store, b"same");
+    let (keychain, store, chance) = opened.keychain_mut();
+    keychain.change_passphrase(store, b"same", Argon2Profile::Cheap, chance).unwrap();
+    back_up(&path, "same", "under the newest epoch");
+    fs::write(&replaced, slot).unwrap();
+    let file = password_file(&place, "same");
+    assert_eq!(read(&path, &file, &["snapshots"]).lines().count(), 1);
+    read(&path, &file, &["verify-packs"]);
+}
+
+#[test]
 fn it_refuses_what_was_altered() {
     let place = place();
     let path = place.path().join("repository");

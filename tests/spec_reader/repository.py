@@ -74,16 +74,16 @@ class Repository:
 
     def _newest_keyring(self, passphrase):
         rings = dict(self.each("keyring", s.keyring_head))
-        opened = False
-        for private, auth in self._opened_slots(passphrase):
-            opened = True
-            reached = self._reached(rings, private, auth)
-            if reached:
-                ends = reached.keys() - {ring.predecessor.hex() for ring in reached.values() if ring.predecessor}
-                name = min(ends, key=lambda name: (-reached[name].generation, name))
-                e.require(reached[name].repository == self.id, "a keyring of another repository")
-                return reached[name]
-        raise e.Refused("no keyring opens with this password" if opened else "wrong password")
+        slots = list(self._opened_slots(passphrase))
+        e.require(slots, "wrong password")
+        reached = {}
+        for private, auth in slots:  # a slot that was replaced may be there still, and lead to old generations only
+            reached |= self._reached(rings, private, auth)
+        e.require(reached, "no keyring opens with this password")
+        ends = reached.keys() - {ring.predecessor.hex() for ring in reached.values() if ring.predecessor}
+        name = min(ends, key=lambda name: (-reached[name].generation, name))
+        e.require(reached[name].repository == self.id, "a keyring of another repository")
+        return reached[name]
 
     def _reached(self, rings, private, auth):
         reached, todo = {}, [(auth, None, None)]
