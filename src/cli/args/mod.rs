@@ -2,6 +2,8 @@
 
 // Docs here are what `--help` says; a group of flags, or a command that takes them, has nothing to add.
 #![allow(missing_docs)]
+// Brackets in them are what people know from usage lines, no links.
+#![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
 
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;

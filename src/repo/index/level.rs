@@ -185,20 +185,24 @@ impl Level {
 
     /// The live rows of `id`, each with its pack.
     pub fn find(&self, id: &BlobId, each: &mut dyn FnMut(&BlobRow, &PackRow)) -> std::result::Result<(), String> {
-        let found = contained(|| self.blobs.get(id.as_bytes()).map_err(|error| error.to_string()))?;
-        let Some(rows) = found else { return Ok(()) };
-        self.live_rows(rows.value()).for_each(|(row, pack)| each(&row, pack));
-        Ok(())
+        contained(|| {
+            if let Some(rows) = self.blobs.get(id.as_bytes()).map_err(|error| error.to_string())? {
+                self.live_rows(rows.value()).for_each(|(row, pack)| each(&row, pack));
+            }
+            Ok(())
+        })
     }
 
     /// All live rows, ascending by id.
     pub fn each(&self, each: &mut dyn FnMut(&BlobId, &BlobRow, &PackRow)) -> std::result::Result<(), String> {
-        let mut all = contained(|| self.iter())?;
-        while let Some((id, rows)) = contained(|| all.next().transpose().map_err(|error| error.to_string()))? {
-            let id = BlobId::from_bytes(*id.value());
-            self.live_rows(rows.value()).for_each(|(row, pack)| each(&id, &row, pack));
-        }
-        Ok(())
+        contained(|| {
+            for found in self.iter()? {
+                let (id, rows) = found.map_err(|error| error.to_string())?;
+                let id = BlobId::from_bytes(*id.value());
+                self.live_rows(rows.value()).for_each(|(row, pack)| each(&id, &row, pack));
+            }
+            Ok(())
+        })
     }
 
     fn live_rows<'a>(&'a self, rows: &'a [u8]) -> impl Iterator<Item = (BlobRow, &'a PackRow)> {
