@@ -1,7 +1,7 @@
 //! Builds levels: from segments, or from smaller levels. Touches the disk.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use redb::Database;
 
@@ -26,8 +26,8 @@ pub(super) fn file_name(segments: &[Covered]) -> String {
     format!("{}.level", &hasher.finalize().to_hex()[..32])
 }
 
-/// Writes the level of these segments, and gives its path.
-pub(super) fn from_segments(dir: &Path, segments: Vec<(IndexId, Segment)>) -> Result<PathBuf, Failed> {
+/// Writes the level of these segments, and opens it.
+pub(super) fn from_segments(dir: &Path, segments: Vec<(IndexId, Segment)>) -> Result<Level, Failed> {
     let mut packs = PackNumbers::default();
     let covered = segments.iter().map(|(id, segment)| cover(*id, segment)).collect();
     let mut rows: Vec<(BlobId, BlobRow)> = Vec::with_capacity(segments.iter().map(|(_, s)| s.records.len()).sum());
@@ -71,8 +71,8 @@ fn row(record: &BlobRecord, segment: u32, packs: &[u32]) -> (BlobId, BlobRow) {
     (blob.id, row)
 }
 
-/// Writes one level that holds the live rows of `levels`, in constant memory, and gives its path.
-pub(super) fn from_levels(dir: &Path, levels: &[&Level]) -> Result<PathBuf, Failed> {
+/// Writes one level that holds the live rows of `levels`, in constant memory, and opens it.
+pub(super) fn from_levels(dir: &Path, levels: &[&Level]) -> Result<Level, Failed> {
     let mut packs = PackNumbers::default();
     let mut covered = Vec::new();
     let mut renumber = Vec::new();
@@ -134,7 +134,7 @@ fn write(
     covered: Vec<Covered>,
     packs: PackNumbers,
     fill: impl FnOnce(Insert<'_>) -> Result<(), Failed>,
-) -> Result<PathBuf, Failed> {
+) -> Result<Level, Failed> {
     // Someone may have cleared the cache since it was opened; that costs work, and is no error.
     std::fs::create_dir_all(dir)?;
     let temporary = tempfile::Builder::new().prefix(".building-").tempfile_in(dir)?;
@@ -161,8 +161,11 @@ fn write(
     }
     write.commit()?;
     drop(database);
+    // Opened before others can see it: whoever sees it may merge it into another and remove it.
+    let mut level = Level::open(temporary.path())?;
     temporary.persist(&path)?;
-    Ok(path)
+    level.path = path;
+    Ok(level)
 }
 
 /// Numbers packs as they come, each once.

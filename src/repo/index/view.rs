@@ -115,8 +115,8 @@ impl IndexView {
     }
 
     fn push_level(&mut self, segments: Vec<(IndexId, Segment)>) -> Result<()> {
-        let path = build::from_segments(&self.dir, segments).map_err(|error| local("write", &self.dir, error))?;
-        self.levels.push(Level::open(&path).map_err(|why| local("open", &path, why))?);
+        let level = build::from_segments(&self.dir, segments).map_err(|error| local("write", &self.dir, error))?;
+        self.levels.push(level);
         Ok(())
     }
 
@@ -145,10 +145,9 @@ impl IndexView {
         while let Some(from) = self.first_to_merge() {
             let merged: Vec<Level> = self.levels.drain(from..).collect();
             let sources: Vec<&Level> = merged.iter().collect();
-            let path = build::from_levels(&self.dir, &sources).map_err(|error| local("write", &self.dir, error))?;
-            merged.iter().filter(|level| level.path != path).for_each(|level| remove(&level.path));
-            drop(merged);
-            self.levels.push(Level::open(&path).map_err(|why| local("open", &path, why))?);
+            let level = build::from_levels(&self.dir, &sources).map_err(|error| local("write", &self.dir, error))?;
+            merged.iter().filter(|old| old.path != level.path).for_each(|old| remove(&old.path));
+            self.levels.push(level);
         }
         Ok(())
     }
