@@ -108,6 +108,17 @@ impl Context {
         }
     }
 
+    /// Tells of trouble with one thing that does not end the command, on stderr: even with `-q`, for the exit
+    /// code alone does not say what it was about.
+    pub fn complain(&self, item: &str, why: &str) {
+        let line = match self.output.form {
+            Form::Human => printable(format!("warning: {item}: {why}").as_bytes()),
+            Form::Json => serde_json::json!({ "message_type": "error", "item": item, "message": why }).to_string(),
+        };
+        // When stderr is gone there is nobody to tell.
+        let _ = progress::above(|| writeln!(io::stderr(), "{line}"));
+    }
+
     /// The password of the repository; asked for, or read, the first time.
     pub fn password(&self) -> Result<&Password, Failure> {
         if let Some(password) = self.password.get() {

@@ -41,6 +41,21 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// The worse of two ways to end, of those in which a command did what it could.
+    #[must_use]
+    pub fn worse(self, other: Exit) -> Exit {
+        let rank = |exit: &Exit| match exit {
+            Exit::Success => 0,
+            Exit::Partly => 1,
+            _ => 2,
+        };
+        // Where both are bad, damage is what must not be missed.
+        match rank(&other) > rank(&self) || other == Exit::Damage {
+            true => other,
+            false => self,
+        }
+    }
+
     /// Its number.
     pub fn code(self) -> u8 {
         self as u8
@@ -155,6 +170,15 @@ mod tests {
         let failure = Failure::new(Exit::NoRepository, "no \"repository\"\nhere");
         let json = r#"{"message_type":"exit_error","code":10,"message":"no \"repository\"\nhere"}"#;
         assert_eq!(failure.to_json(), json);
+    }
+
+    #[test]
+    fn damage_is_the_worst_way_to_end() {
+        assert_eq!(Exit::Success.worse(Exit::Partly), Exit::Partly);
+        assert_eq!(Exit::Partly.worse(Exit::Success), Exit::Partly);
+        assert_eq!(Exit::Failed.worse(Exit::Partly), Exit::Failed);
+        assert_eq!(Exit::Failed.worse(Exit::Damage), Exit::Damage);
+        assert_eq!(Exit::Damage.worse(Exit::Failed), Exit::Damage);
     }
 
     #[test]

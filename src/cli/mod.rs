@@ -1,7 +1,7 @@
 //! The command line: words in, words out. Nothing here decides what a backup is.
 //!
 //! [`args`] says what the words are, [`values`] what they stand for, [`settings`] adds the environment;
-//! each file in [`commands`] does one command with a [`Context`]; [`exit`] says how it ended.
+//! each file in [`commands`] does one command with a [`Context`], [`choose`] finds what is named; [`exit`] says how it ended.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -11,6 +11,8 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 pub mod args;
+mod aside;
+pub mod choose;
 pub mod commands;
 pub mod context;
 pub mod environment;
@@ -68,18 +70,18 @@ fn dispatch(context: &Context, command: &Command) -> Result<Exit, Failure> {
         Command::Version(_) => commands::version::run(context),
         Command::Init(args) => commands::init::run(context, args),
         Command::Backup(args) => commands::backup::run(context, args),
-        Command::Restore(_)
-        | Command::Dump(_)
-        | Command::Snapshots(_)
-        | Command::Ls(_)
-        | Command::Find(_)
-        | Command::Diff(_)
-        | Command::Stats(_)
-        | Command::Cat(_)
-        | Command::Check(_)
-        | Command::Key(_)
-        | Command::Fingerprint(_)
-        | Command::Cache(_) => Err(Failure::new(Exit::Failed, "this version cannot do that yet")),
+        Command::Key(args) => commands::key::run(context, args),
+        Command::Cache(args) => commands::cache::run(context, args),
+        Command::Fingerprint(_) => commands::fingerprint::run(context),
+        Command::Snapshots(args) => commands::snapshots::run(context, args),
+        Command::Ls(args) => commands::ls::run(context, args),
+        Command::Find(args) => commands::find::run(context, args),
+        Command::Diff(args) => commands::diff::run(context, args),
+        Command::Stats(args) => commands::stats::run(context, args),
+        Command::Cat(args) => commands::cat::run(context, args),
+        Command::Check(args) => commands::check::run(context, args),
+        Command::Restore(args) => commands::restore::run(context, args),
+        Command::Dump(args) => commands::dump::run(context, args),
     }
 }
 

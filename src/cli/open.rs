@@ -12,13 +12,13 @@ use crate::storage::{LocalStore, Store, StoreError};
 
 /// Opens the repository that the settings name, with the password that they lead to.
 pub fn repository(context: &Context) -> Result<Repository, Failure> {
-    let store = store(context)?;
-    let password = context.password()?;
-    let opened = Repository::open(store, password.as_bytes(), &cache_dir(context), Box::new(SystemChance));
-    let repository = opened.map_err(failure)?;
+    let repository = with_cache(context, &cache_dir(context))?;
     let sync = repository.first_sync();
     for lost in &sync.unusable {
         context.note(format!("rebuilt a part of the local index: {lost}"));
+    }
+    for (id, why) in &sync.damaged {
+        context.complain(&format!("index segment {}", id.short()), &format!("{why}; run keepstone check"));
     }
     if !sync.vanished.is_empty() {
         context.note(format!(
@@ -27,6 +27,19 @@ pub fn repository(context: &Context) -> Result<Repository, Failure> {
         ));
     }
     Ok(repository)
+}
+
+/// Opens the repository for a check, which believes nothing that this machine kept: all of the index is read
+/// from the store. What this machine has seen is compared first, for that is how a rolled-back store shows.
+pub fn repository_to_check(context: &Context) -> Result<Repository, Failure> {
+    drop(repository(context)?);
+    with_cache(context, &CacheDir::Temporary)
+}
+
+fn with_cache(context: &Context, cache: &CacheDir) -> Result<Repository, Failure> {
+    let store = store(context)?;
+    let password = context.password()?;
+    Repository::open(store, password.as_bytes(), cache, Box::new(SystemChance)).map_err(failure)
 }
 
 /// The store of an existing repository.

@@ -39,6 +39,11 @@ impl Out {
         self.write(|writer| writeln!(writer, "{line}"))
     }
 
+    /// Writes text that ends its own lines: a table.
+    pub fn text(&self, text: &impl fmt::Display) -> Result<(), Failure> {
+        self.write(|writer| write!(writer, "{text}"))
+    }
+
     /// Writes one JSON document on one line.
     pub fn json(&self, document: &impl Serialize) -> Result<(), Failure> {
         self.write(|writer| {

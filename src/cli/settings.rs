@@ -60,6 +60,11 @@ impl Settings {
         })
     }
 
+    /// Whether it is said where the repository is.
+    pub fn names_repository(&self) -> bool {
+        self.repository.is_some()
+    }
+
     /// Where the repository is; exit 2 if nobody says.
     pub fn repository(&self) -> Result<Place, Failure> {
         match &self.repository {

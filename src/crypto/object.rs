@@ -156,6 +156,9 @@ pub(super) fn open_records(cipher: &Cipher, body: &[u8]) -> Result<Vec<u8>, Cryp
         let last = records.peek().is_none();
         let mut record = record.to_vec();
         cipher.open(nonce(at as u64, last), &[], &mut record).map_err(not_authentic)?;
+        if record.is_empty() && at > 0 {
+            return Err(Malformed::new("object", "an empty last record").into());
+        }
         plain.extend_from_slice(&record);
     }
     Ok(plain)

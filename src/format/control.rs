@@ -134,6 +134,7 @@ impl Structure for Snapshot {
         if self.root.level > super::limits::LEVEL_MAX {
             return Err(Malformed::new(Self::WHAT, "deeper than the limit"));
         }
+        self.extras.obey(Self::WHAT)?;
         self.signature.obey(Self::WHAT)
     }
 }
@@ -173,6 +174,7 @@ impl Structure for Session {
     const WHAT: &'static str = "session";
 
     fn obey(&self) -> Result<(), Malformed> {
+        self.extras.obey(Self::WHAT)?;
         self.started.obey(Self::WHAT)
     }
 }
@@ -198,6 +200,7 @@ impl Structure for Condemned {
         if self.packs.is_empty() {
             return Err(Malformed::new(Self::WHAT, "no packs"));
         }
+        self.extras.obey(Self::WHAT)?;
         self.signature.obey(Self::WHAT)
     }
 }
@@ -230,6 +233,7 @@ impl Structure for Forgotten {
             return Err(Malformed::new(Self::WHAT, "no snapshots"));
         }
         self.time.obey(Self::WHAT)?;
+        self.extras.obey(Self::WHAT)?;
         self.signature.obey(Self::WHAT)
     }
 }
@@ -279,6 +283,7 @@ impl Structure for Run {
     fn obey(&self) -> Result<(), Malformed> {
         self.started.obey(Self::WHAT)?;
         self.finished.obey(Self::WHAT)?;
+        self.extras.obey(Self::WHAT)?;
         self.signature.obey(Self::WHAT)
     }
 }

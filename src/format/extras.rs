@@ -46,6 +46,14 @@ impl Extras {
         tags.find(|tag| tag & MUST_UNDERSTAND != 0 && !known.contains(tag))
     }
 
+    /// Refuses, as newer, whatever carries a tag that must be understood: for structures that have none.
+    pub fn obey(&self, what: &'static str) -> Result<(), super::Malformed> {
+        match self.not_understood(&[]) {
+            None => Ok(()),
+            Some(tag) => Err(super::Malformed::newer(what, format!("its extra {tag:#x} must be understood"))),
+        }
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Extra> {
         self.0.iter()

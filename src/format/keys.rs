@@ -269,6 +269,9 @@ impl Structure for Keyring {
         if publics.len() < self.slots.len() {
             return broken("two slots with one public key");
         }
+        self.extras.obey(Self::WHAT)?;
+        self.epochs.iter().try_for_each(|epoch| epoch.extras.obey("epoch"))?;
+        self.slots.iter().try_for_each(|slot| slot.extras.obey("slot"))?;
         self.slots.iter().try_for_each(|slot| slot.created.obey(Self::WHAT))?;
         self.created.obey(Self::WHAT)
     }

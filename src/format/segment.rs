@@ -83,6 +83,7 @@ impl Structure for SegmentHeader {
         if self.packs.iter().any(|pack| pack.len > PACK_MAX) {
             return Err(Malformed::new(Self::WHAT, "a pack over the limit"));
         }
+        self.extras.obey(Self::WHAT)?;
         self.signature.obey(Self::WHAT)
     }
 }

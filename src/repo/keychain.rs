@@ -4,14 +4,14 @@ use super::error::{RepoError, Result};
 use super::names::{self, KeyringObject, KeyslotObject};
 use super::objects::{get_named, list_ids};
 use crate::crypto::{
-    Argon2Profile, Chance, CryptoError, SlotSecret, create_slot, generate_keyring, open_keyring, open_slot,
-    seal_keyring,
+    Argon2Profile, Chance, CryptoError, SlotSecret, create_slot, generate_epoch, generate_keyring, open_keyring,
+    open_slot, seal_keyring,
 };
 use crate::format::codec::Ascending;
 use crate::format::control::Label;
 use crate::format::extras::Extras;
 use crate::format::keys::{Config, KEYSLOT_LEN, Key, Keyring, KeyringHeader, Keyslot, Settings, Slot};
-use crate::format::limits::OBJECT_MAX;
+use crate::format::limits::{OBJECT_MAX, SLOTS_MAX};
 use crate::id::{KeyringId, KeyslotId, RepositoryId};
 use crate::storage::{Store, StoreError};
 
@@ -28,6 +28,8 @@ pub struct Keychain {
     pub id: KeyringId,
     /// The slot that opened it.
     pub slot: KeyslotId,
+    /// The generations that lead to it, oldest first, from the first that lists the slot.
+    pub branch: Vec<KeyringId>,
     secret: SlotSecret,
 }
 
@@ -70,7 +72,8 @@ impl Keychain {
     pub fn unlock(store: &dyn Store, passphrase: &[u8]) -> Result<Keychain> {
         let config = read_config(store)?;
         let (slot, repository, secret) = find_slot(store, config, passphrase)?;
-        let (id, keyring) = newest(store, &secret)?;
+        let Branch { ids: branch, keyring } = newest(store, &secret)?;
+        let id = *branch.last().expect("a branch has a newest generation");
         if keyring.repository != repository {
             let why = "it belongs to another repository".into();
             return Err(RepoError::Damaged { object: names::of::<KeyringObject>(&id).to_string(), why });
@@ -80,7 +83,7 @@ impl Keychain {
             let why = format!("feature {feature} is needed to read it");
             return Err(RepoError::NeedsNewer { object: "the repository".into(), why });
         }
-        Ok(Keychain { keyring, id, slot, secret })
+        Ok(Keychain { keyring, id, slot, branch, secret })
     }
 
     /// Whether this version may write here.
@@ -129,7 +132,8 @@ impl Keychain {
         self.change(store, Some((passphrase, &label, profile)), &[old], chance)
     }
 
-    /// Writes the next generation, and sees that it is the one that everybody will follow.
+    /// Writes the next generation. If another one follows the same predecessor, ours is taken back and
+    /// written anew on top of it: of two that change keys at once, the later sees the earlier and yields.
     fn change(
         &mut self,
         store: &dyn Store,
@@ -149,11 +153,9 @@ impl Keychain {
                 added = Some((slot.id, secret));
                 slots.push(slot);
             }
-            let next = self.next_generation(slots, chance)?;
+            let next = self.next_generation(slots, !remove.is_empty(), chance)?;
             let put = put_keyring(store, &next, &auth, chance)?;
-            // The slot that was in use may be gone from the next generation: look with one that is in it.
-            let in_next = added.as_ref().map_or(&self.secret, |(_, secret)| secret);
-            if newest_from(store, in_next, &auth, Some(self.id))?.0 == put {
+            if self.is_only_successor(store, &put)? {
                 self.take_over(store, put, next, added.clone(), remove);
                 return Ok(added.map_or(self.slot, |(id, _)| id));
             }
@@ -161,20 +163,49 @@ impl Keychain {
                 store.delete(&names::of::<KeyslotObject>(&slot))?;
             }
             store.delete(&names::of::<KeyringObject>(&put))?;
-            let (id, keyring) = newest(store, &self.secret)?;
-            (self.id, self.keyring) = (id, keyring);
+            let branch = newest(store, &self.secret)?;
+            self.id = *branch.ids.last().expect("a branch has a newest generation");
+            (self.branch, self.keyring) = (branch.ids, branch.keyring);
         }
         Err(RepoError::Conflict("someone else keeps changing the keys of this repository".into()))
     }
 
-    fn next_generation(&self, slots: Vec<Slot>, chance: &dyn Chance) -> Result<Keyring> {
+    /// Whether no other object claims to be of the generation that `put` is, as far as a header tells.
+    fn is_only_successor(&self, store: &dyn Store, put: &KeyringId) -> Result<bool> {
+        let public = self.secret.public();
+        let claims = |bytes: &[u8]| {
+            KeyringHeader::split(bytes).is_ok_and(|(header, _)| {
+                // One that leaves us out cannot be opened to see: it may be the one that removed us.
+                let leaves_us_out = header.stanzas.iter().all(|stanza| stanza.public != public);
+                header.prefix.epoch == self.keyring.generation.saturating_add(1)
+                    && (leaves_us_out || open_keyring(bytes, &self.secret, &self.keyring.next_auth).is_ok())
+            })
+        };
+        for id in list_ids(store, <KeyringObject as names::Stored>::DIR)? {
+            if id != *put && read_keyring(store, &id).is_ok_and(|bytes| claims(&bytes)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The generation after this one. Whoever is removed knows the keys of all epochs so far: what is
+    /// written from here on is sealed under those of a new one.
+    fn next_generation(&self, slots: Vec<Slot>, new_epoch: bool, chance: &dyn Chance) -> Result<Keyring> {
         let generation = self.keyring.generation.checked_add(1);
         let too_many = |_| RepoError::Refused("a repository takes at most 32 keys".into());
+        let mut epochs = self.keyring.epochs.to_vec();
+        if new_epoch {
+            let last = self.keyring.current_epoch().map_or(0, |epoch| epoch.number);
+            epochs.push(generate_epoch(last + 1, chance));
+        }
+        let worn_out = |_| RepoError::Refused("a repository takes at most 1024 epochs".into());
         Ok(Keyring {
             generation: generation.ok_or_else(|| RepoError::Refused("the keys were changed too often".into()))?,
             predecessor: Some(self.id),
             created: chance.now(),
             next_auth: Key(chance.random()),
+            epochs: Ascending::new(epochs).map_err(worn_out)?,
             slots: Ascending::new(slots).map_err(too_many)?,
             ..self.keyring.clone()
         })
@@ -195,6 +226,7 @@ impl Keychain {
             }
         }
         (self.id, self.keyring) = (id, keyring);
+        self.branch.push(id);
         if let Some((slot, secret)) = added.filter(|_| removed.contains(&self.slot)) {
             (self.slot, self.secret) = (slot, secret);
         }
@@ -236,7 +268,8 @@ fn find_slot(
     let mut unusable = None;
     let slots = list_slots(store)?;
     let none_at_all = slots.is_empty();
-    for id in slots {
+    // More than a repository can have were not all put there by us; each costs time and memory to try.
+    for id in slots.into_iter().take(SLOTS_MAX) {
         let slot = match read_slot(store, &id) {
             Ok(slot) if repository.is_none_or(|repository| repository == slot.repository) => slot,
             Ok(_) => continue,
@@ -265,17 +298,15 @@ fn read_slot(store: &dyn Store, id: &KeyslotId) -> Result<Keyslot> {
     Keyslot::from_bytes(&bytes).map_err(|error| RepoError::malformed(&object, error))
 }
 
-/// The newest keyring that leads on from the one that `secret`'s slot was first listed in.
-fn newest(store: &dyn Store, secret: &SlotSecret) -> Result<(KeyringId, Keyring)> {
-    newest_from(store, secret, &secret.auth, None)
+/// A line of generations, and the newest of them.
+struct Branch {
+    ids: Vec<KeyringId>,
+    keyring: Keyring,
 }
 
-fn newest_from(
-    store: &dyn Store,
-    secret: &SlotSecret,
-    auth: &Key,
-    predecessor: Option<KeyringId>,
-) -> Result<(KeyringId, Keyring)> {
+/// The branch that leads on from the generation that `secret`'s slot was first listed in. Where
+/// generations fork, the branch with the highest last generation counts, then the smallest id.
+fn newest(store: &dyn Store, secret: &SlotSecret) -> Result<Branch> {
     let ids: Vec<KeyringId> = list_ids(store, <KeyringObject as names::Stored>::DIR)?;
     let mut stored = Vec::new();
     let mut trouble = None;
@@ -288,21 +319,45 @@ fn newest_from(
             }
         }
     }
-    let first = |keyring: &Keyring| predecessor.is_none() || keyring.predecessor == predecessor;
-    let mut best: Option<(KeyringId, Keyring)> = None;
-    let mut open: Vec<(KeyringId, Keyring)> =
-        openable(&stored, secret, auth).filter(|(_, keyring)| first(keyring)).collect();
-    while let Some((id, keyring)) = open.pop() {
-        let next = openable(&stored, secret, &keyring.next_auth);
-        open.extend(next.filter(|(_, next)| {
-            next.predecessor == Some(id) && Some(next.generation) == keyring.generation.checked_add(1)
-        }));
-        let rank = |id: &KeyringId, keyring: &Keyring| (keyring.generation, std::cmp::Reverse(*id));
-        if best.as_ref().is_none_or(|(best_id, best)| rank(&id, &keyring) > rank(best_id, best)) {
-            best = Some((id, keyring));
+    let mut best: Option<Branch> = None;
+    let mut open: Vec<Branch> =
+        openable(&stored, secret, &secret.auth).map(|(id, keyring)| Branch { ids: vec![id], keyring }).collect();
+    while let Some(branch) = open.pop() {
+        for (id, next) in openable(&stored, secret, &branch.keyring.next_auth) {
+            if leads_on(&branch, &next) {
+                open.push(Branch { ids: [&branch.ids[..], &[id]].concat(), keyring: next });
+            }
+        }
+        if best.as_ref().is_none_or(|best| branch.rank() > best.rank()) {
+            best = Some(branch);
         }
     }
     best.ok_or_else(|| trouble.unwrap_or_else(|| RepoError::Missing { what: "a keyring that this key opens".into() }))
+}
+
+impl Branch {
+    fn rank(&self) -> (u32, std::cmp::Reverse<Option<&KeyringId>>) {
+        (self.keyring.generation, std::cmp::Reverse(self.ids.last()))
+    }
+}
+
+/// Whether `next` is a generation after the branch: what lasts for life is carried over, no epoch is lost.
+fn leads_on(branch: &Branch, next: &Keyring) -> bool {
+    let keyring = &branch.keyring;
+    next.predecessor.as_ref() == branch.ids.last()
+        && Some(next.generation) == keyring.generation.checked_add(1)
+        && (next.repository, &next.identity, &next.chunking)
+            == (keyring.repository, &keyring.identity, &keyring.chunking)
+        && next
+            .epochs
+            .iter()
+            .map(|epoch| &epoch.number)
+            .take(keyring.epochs.len())
+            .eq(keyring.epochs.iter().map(|epoch| &epoch.number))
+        && next.epochs.iter().zip(keyring.epochs.iter()).all(|(next, old)| {
+            (&next.data, &next.metadata, &next.index, &next.control)
+                == (&old.data, &old.metadata, &old.index, &old.control)
+        })
 }
 
 fn openable<'a>(

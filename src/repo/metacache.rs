@@ -108,6 +108,8 @@ impl MetaCache {
     fn fetch(&self, store: &dyn Store, pack: &PackId) -> Result<Arc<File>> {
         let bytes = get_named(store, &names::pack(pack), pack, PACK_MAX)?;
         let path = self.path(pack);
+        // Someone may have cleared the cache since it was opened.
+        fs::create_dir_all(&self.dir).map_err(|error| local("create", &self.dir, error))?;
         let mut file = tempfile::Builder::new()
             .prefix(".copy-")
             .tempfile_in(&self.dir)

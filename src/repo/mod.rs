@@ -108,7 +108,7 @@ impl Repository {
         };
         let pin = Pin { repository, generation: keychain.keyring.generation, keyring: keychain.id };
         make_private(&root)?;
-        PinFile::new(&root.join("pins"), &store.place()).check(&pin)?;
+        PinFile::new(&root.join("pins"), &store.place()).check(&pin, &keychain.branch)?;
         let cache_dir = root.join(repository.to_hex());
         let (view, first_sync) = IndexView::open(&cache_dir.join("index"))?;
         let meta_cache = Some(MetaCache::open(&cache_dir.join("meta"))?);

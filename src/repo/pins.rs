@@ -30,8 +30,9 @@ impl PinFile {
     }
 
     /// Compares what is seen with what was, and remembers the newer. An older keyring is said; another
-    /// repository is refused.
-    pub fn check(&self, seen: &Pin) -> Result<()> {
+    /// repository, or a keyring that does not descend from the known one, is refused. `branch` are the
+    /// generations that lead to the seen one, as far back as they were followed.
+    pub fn check(&self, seen: &Pin, branch: &[KeyringId]) -> Result<()> {
         if let Some(known) = self.read() {
             if known.repository != seen.repository {
                 return Err(RepoError::Conflict(format!(
@@ -40,15 +41,20 @@ impl PinFile {
                     self.path.display()
                 )));
             }
-            let rolled_back = seen.generation < known.generation
-                || (seen.generation == known.generation && seen.keyring != known.keyring);
-            if rolled_back {
+            if seen.generation < known.generation {
                 tracing::warn!(
-                    "the keyring is of generation {}, and this machine has seen generation {}: the store was rolled back, or keys were changed in two places at once",
+                    "the keyring is of generation {}, and this machine has seen generation {}: the store was rolled back",
                     seen.generation,
                     known.generation
                 );
                 return Ok(());
+            }
+            let followed = seen.generation - known.generation;
+            if branch.len() as u64 > u64::from(followed) && !branch.contains(&known.keyring) {
+                return Err(RepoError::Conflict(format!(
+                    "the keys of this repository do not descend from those that this machine knew: someone may have forged them; if keys were changed in two places at once, remove {} to go on",
+                    self.path.display()
+                )));
             }
         }
         self.write(seen)

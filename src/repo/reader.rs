@@ -9,12 +9,12 @@ use super::index::Location;
 use super::{Repository, names};
 use crate::compress::Decompressor;
 use crate::crypto::PackOpener;
-use crate::format::Structure;
 use crate::format::content::{ListNode, ListRef};
 use crate::format::envelope::PREFIX_LEN;
 use crate::format::pack::{BlobKind, Compression, Placed};
 use crate::format::segment::PackClass;
-use crate::format::tree::{TreeNode, TreeRef};
+use crate::format::tree::{EntryKey, TreeNode, TreeRef};
+use crate::format::{Malformed, Structure};
 use crate::id::{BlobId, PackId};
 use crate::storage::StoreError;
 
@@ -57,12 +57,20 @@ impl Repository {
         find()
     }
 
-    /// A tree node; it has the level and the totals that the reference says.
+    /// A root of a tree; it has the level and the totals that the reference says.
     pub fn read_tree(&self, tree: &TreeRef) -> Result<TreeNode> {
+        self.read_tree_node(tree, None)
+    }
+
+    /// A node of a tree; below an interior node it ends with the entry that is said there.
+    pub fn read_tree_node(&self, tree: &TreeRef, last: Option<&EntryKey>) -> Result<TreeNode> {
         let plain = self.read_blob(BlobKind::Tree, &tree.id)?;
         let broken = |error| RepoError::malformed(format!("tree blob {}", tree.id), error);
         let node = TreeNode::from_bytes(&plain).map_err(broken)?;
         node.is_what(tree).map_err(broken)?;
+        if last.is_some() && node.last() != last {
+            return Err(broken(Malformed::new(TreeNode::WHAT, "not the last entry that its parent says")));
+        }
         Ok(node)
     }
 

@@ -21,13 +21,15 @@ pub struct Entries<'r> {
     leaf: IntoIter<Entry>,
     last: Option<EntryKey>,
     next: Option<TreeRef>,
+    /// What the interior node says the last entry of the node at hand is.
+    expected: Option<EntryKey>,
 }
 
 impl<'r> Entries<'r> {
     /// The entries of `tree`.
     pub fn new(repository: &'r Repository, tree: &TreeRef) -> Self {
         let leaf = Vec::new().into_iter();
-        Entries { repository, above: Vec::new(), leaf, last: None, next: Some(tree.clone()) }
+        Entries { repository, above: Vec::new(), leaf, last: None, next: Some(tree.clone()), expected: None }
     }
 
     fn step(&mut self) -> Result<Option<Entry>> {
@@ -36,7 +38,8 @@ impl<'r> Entries<'r> {
                 return self.checked(entry).map(Some);
             }
             let Some(node) = self.next_node() else { return Ok(None) };
-            match self.repository.read_tree(&node)? {
+            let expected = self.expected.take();
+            match self.repository.read_tree_node(&node, expected.as_ref())? {
                 TreeNode::Leaf(entries) => self.leaf = entries.into_vec().into_iter(),
                 TreeNode::Interior(children) => self.above.push(children.into_vec().into_iter()),
             }
@@ -49,7 +52,10 @@ impl<'r> Entries<'r> {
         }
         while let Some(siblings) = self.above.last_mut() {
             match siblings.next() {
-                Some(child) => return Some(child.tree),
+                Some(child) => {
+                    self.expected = Some(child.last);
+                    return Some(child.tree);
+                }
                 None => self.above.pop(),
             };
         }
@@ -145,7 +151,7 @@ impl Repository {
                 TreeNode::Interior(children) => {
                     let at = children.partition_point(|child| child.last < *key);
                     let Some(child) = children.get(at) else { return Ok(None) };
-                    node = self.read_tree(&child.tree)?;
+                    node = self.read_tree_node(&child.tree, Some(&child.last))?;
                 }
             }
         }

@@ -7,7 +7,7 @@ use keepstone::format::control::{
     Condemned, Forgotten, Lineage, Run, RunStatus, Session, SessionKind, Signature, Snapshot, SnapshotState, Summary,
 };
 use keepstone::format::envelope::PREFIX_LEN;
-use keepstone::format::extras::{Extra, Extras};
+use keepstone::format::extras::{Extra, Extras, MUST_UNDERSTAND};
 use keepstone::format::keys::{Argon2Cost, Epoch, Key, Keyring, Keyslot, Settings, Slot};
 use keepstone::format::pack::{BlobHeader, BlobKind, Compression, Directory, Placed};
 use keepstone::format::segment::{BlobRecord, PackClass, PackRecord, Segment, SegmentHeader};
@@ -43,8 +43,9 @@ fn time() -> impl Strategy<Value = Time> {
 }
 
 fn extras() -> impl Strategy<Value = Extras> {
-    // From 100 on: the tags below have values with rules of their own.
-    let extra = (100u32.., bytes(0..20)).prop_map(|(tag, value)| Extra { tag, value });
+    // From 100 on: the tags below have values with rules of their own. Tags that must be understood are
+    // refused, but in entries, where the item alone is.
+    let extra = (100u32..MUST_UNDERSTAND, bytes(0..20)).prop_map(|(tag, value)| Extra { tag, value });
     vec(extra, 0..4).prop_map(|extras| Extras::new(extras).unwrap())
 }
 

@@ -99,7 +99,7 @@ fn snapshot() -> File {
         paths: &["/etc", "/srv"],
         tags: &["nightly", "vor dem Umzug"],
         parent: Some(id("parent")),
-        extras: &[(7, b"kept"), (MUST_UNDERSTAND | 7, b"kept too")],
+        extras: &[(7, b"kept"), (8, b"kept too")],
     };
     let of = |of: Shot<'_>| shot(&of).bytes();
     let unsigned = |label: &str, bytes: &[u8]| plain.clone().with(label, bytes).bytes();
@@ -126,6 +126,12 @@ fn snapshot() -> File {
             "not strictly ascending",
             &[],
             &of(Shot { extras: &[(2, b""), (1, b"")], ..PLAIN }),
+        )
+        .invalid(
+            "extra_that_must_be_understood",
+            "must be understood",
+            &[],
+            &of(Shot { extras: &[(MUST_UNDERSTAND | 7, b"")], ..PLAIN }),
         )
         .invalid("an_extra_twice", "not strictly ascending", &[], &of(Shot { extras: &[(1, b""), (1, b"")], ..PLAIN }))
         .invalid("extra_over_the_limit", "limit of 4096", &[], &of(Shot { extras: &[(1, &[0; 4097])], ..PLAIN }))

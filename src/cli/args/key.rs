@@ -17,7 +17,7 @@ pub struct KeyArgs {
 #[derive(Debug, Subcommand)]
 pub enum KeyAction {
     /// Let one more password open the repository
-    Add(NewPasswordArgs),
+    Add(AddArgs),
     /// List the keys; the one in use is marked
     List,
     /// Let a key's password open the repository no longer
@@ -27,6 +27,16 @@ pub enum KeyAction {
     },
     /// Change the password in use
     Passwd(NewPasswordArgs),
+}
+
+/// What `key add` takes.
+#[derive(Debug, Clone, Default, Args)]
+pub struct AddArgs {
+    /// Whose it is, in words [default: USER@HOST]
+    #[arg(long, value_name = "WORDS")]
+    pub label: Option<String>,
+    #[command(flatten)]
+    pub password: NewPasswordArgs,
 }
 
 /// Where a new password comes from; a prompt if nothing is given.
@@ -46,9 +56,12 @@ mod tests {
 
     #[test]
     fn keys_are_added_listed_removed_and_changed() {
-        for words in
-            ["key add --new-password-file f", "key list", "key remove 4f", "key passwd --new-password-command c"]
-        {
+        for words in [
+            "key add --label backup@nas --new-password-file f",
+            "key list",
+            "key remove 4f",
+            "key passwd --new-password-command c",
+        ] {
             assert!(parse(words).is_ok(), "{words}");
         }
         for words in ["key", "key remove", "key remove xyz", "key add --new-password-file f --new-password-command c"] {

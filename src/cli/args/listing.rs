@@ -1,6 +1,7 @@
 //! `snapshots`, `ls`, `find`, `diff`, `stats` and `cat`: what only looks.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 
 use clap::{Args, Subcommand, ValueEnum};
 
@@ -14,6 +15,9 @@ pub struct SnapshotsArgs {
     /// Only these [default: all that the filters leave]
     #[arg(value_name = "SNAPSHOT")]
     pub snapshots: Vec<SnapshotName>,
+    /// Only the newest N of each host and set of paths
+    #[arg(long, value_name = "N")]
+    pub latest: Option<NonZeroUsize>,
     #[command(flatten)]
     pub filter: FilterArgs,
 }
@@ -65,6 +69,9 @@ pub struct DiffArgs {
     /// The newer one, or a directory in it
     #[arg(value_name = "SNAPSHOT[:PATH]", value_parser = os(SnapshotSpec::parse))]
     pub to: SnapshotSpec,
+    /// Show also what differs only in owner, mode, times or attributes
+    #[arg(long)]
+    pub metadata: bool,
     #[command(flatten)]
     pub filter: FilterArgs,
 }

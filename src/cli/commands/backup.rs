@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::cli::args::backup::{BackupArgs, ExcludeArgs, ListArgs, What};
+use crate::cli::args::filter::FilterArgs;
 use crate::cli::render::{duration, rfc3339, size};
-use crate::cli::{Context, Exit, Failure, Progress, Volume, open, signals};
+use crate::cli::{Context, Exit, Failure, Progress, Volume, choose, open, signals};
 use crate::component::files::files_from::{self, Manner};
 use crate::component::files::filter::{Filter, Tag, read_patterns};
 use crate::component::files::{FilesSource, raise_open_files_limit};
@@ -19,7 +20,7 @@ use crate::format::tree::Time;
 use crate::ops::backup::{BackupError, BackupOptions, BackupReport, Listener, Outcome, ParentChoice, Shrink, backup};
 use crate::ops::pattern::{Case, Patterns};
 use crate::ops::progress::BackupCounters;
-use crate::ops::source::{Source, Trouble};
+use crate::ops::source::Source;
 use crate::repo::{RepoError, Repository, SystemChance};
 use crate::storage::StoreError;
 
@@ -50,7 +51,7 @@ fn back_up_files(context: &Context, args: &BackupArgs, mut paths: Vec<PathBuf>) 
         .map_err(|error| Failure::usage(error.to_string()))?;
     if source.is_empty() {
         for trouble in source.missing() {
-            context.note(format!("{trouble}"));
+            context.complain(&trouble.path, &trouble.why);
         }
         return Err(Failure::new(Exit::Partly, "none of the given paths can be backed up; no snapshot was made"));
     }
@@ -125,11 +126,11 @@ fn finish<S: Source>(
     source: &S,
 ) -> Result<Exit, Failure> {
     let repository = open_or_make(context, args)?;
-    let options = options(context, args, component, paths)?;
+    let options = options(context, &repository, args, component, paths)?;
     let counters = Arc::new(BackupCounters::default());
     let progress = Progress::watch(context, "backup", Arc::clone(&counters));
     let listener = Listener {
-        on_trouble: &|trouble| tell(context, trouble),
+        on_trouble: &|trouble| context.complain(&trouble.path, &trouble.why),
         interrupted: &signals::interrupted,
         counters: &counters,
     };
@@ -163,6 +164,7 @@ fn open_or_make(context: &Context, args: &BackupArgs) -> Result<Repository, Fail
 
 fn options(
     context: &Context,
+    repository: &Repository,
     args: &BackupArgs,
     component: &'static str,
     paths: Vec<Vec<u8>>,
@@ -174,7 +176,7 @@ fn options(
         paths,
         tags: args.snapshot.tags(),
         time: args.snapshot.time,
-        parent: if args.force { ParentChoice::Nothing } else { ParentChoice::Newest },
+        parent: parent(repository, args)?,
         shrink: compression.zstd_level().map_or(Shrink::Not, Shrink::Zstd),
         dry_run: args.dry_run,
         skip_if_unchanged: args.skip_if_unchanged,
@@ -182,21 +184,13 @@ fn options(
     })
 }
 
-fn tell(context: &Context, trouble: &Trouble) {
-    if open::is_json(context) {
-        let event = Event { message_type: "error", item: &trouble.path, message: &trouble.why };
-        // The exit code says it as well; a closed output ends the command elsewhere.
-        let _ = context.out().json(&event);
-    } else {
-        context.note(format!("warning: {trouble}"));
+/// What the backup is compared with; `latest` is here the newest of all, whatever its host and paths.
+fn parent(repository: &Repository, args: &BackupArgs) -> Result<ParentChoice, Failure> {
+    match &args.snapshot.parent {
+        _ if args.force => Ok(ParentChoice::Nothing),
+        None => Ok(ParentChoice::Newest),
+        Some(name) => Ok(ParentChoice::Given(choose::one(repository, name, &FilterArgs::default())?.0)),
     }
-}
-
-#[derive(Serialize)]
-struct Event<'a> {
-    message_type: &'static str,
-    item: &'a str,
-    message: &'a str,
 }
 
 fn backup_failure(error: BackupError) -> Failure {
@@ -281,25 +275,20 @@ fn summarize(context: &Context, report: &BackupReport) -> Result<(), Failure> {
     let out = context.out();
     match report.parent {
         Some(parent) => out.line(format_args!("compared with snapshot {}", parent.short()))?,
-        None => out.line("nothing to compare with: everything was read")?,
+        None => out.line("no earlier snapshot to compare with: everything was read")?,
     }
     out.line(format_args!(
         "files:  {} new, {} changed, {} unmodified; {} directories, {} others",
         summary.files_new, summary.files_changed, summary.files_unmodified, summary.dirs, summary.others
     ))?;
-    out.line(format_args!(
-        "data:   {} in all, {} read, {} new; they take {} in the repository",
-        size(summary.bytes_processed),
-        size(summary.bytes_read),
-        size(summary.bytes_added),
-        size(summary.bytes_stored)
-    ))?;
+    out.line(format_args!("data:   {} in all, {} read", size(summary.bytes_processed), size(summary.bytes_read)))?;
+    let verb = if report.outcome == Outcome::DryRun { "would be added" } else { "added to the repository" };
+    out.line(format_args!("new:    {}, {} {verb}", size(summary.bytes_added), size(summary.bytes_stored)))?;
     out.line(format_args!("time:   {}", duration(took)))?;
-    if summary.troubles > 0 {
-        out.line(format_args!(
-            "{} items could not be backed up as they are; see the warnings above",
-            summary.troubles
-        ))?;
+    match summary.troubles {
+        0 => {}
+        1 => out.line("one item could not be backed up as it is; see the warning above")?,
+        many => out.line(format_args!("{many} items could not be backed up as they are; see the warnings above"))?,
     }
     match id {
         Some(id) => out.line(format_args!("snapshot {} saved", id.short())),

@@ -28,6 +28,8 @@ pub fn run(context: &Context, args: &InitArgs) -> Result<Exit, Failure> {
         Form::Human => {
             context.note(format!("made repository {} at {}", place.id.short(), place.place));
             context.note("Keep its password safe: without it, nothing in the repository can be read, by anybody.");
+            let repository = shell_words::quote(&place.place);
+            context.note(format!("Next, make a snapshot:  keepstone -r {repository} backup PATH…"));
         }
     }
     Ok(Exit::Success)

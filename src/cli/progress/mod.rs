@@ -19,6 +19,10 @@ mod words;
 
 use pace::Pace;
 
+const WITHOUT_TOTAL: &str = "{prefix} {spinner} {wide_msg}";
+const WITH_TOTAL: &str = "{prefix} [{bar:16}] {wide_msg}";
+const BESIDE: &str = "  {wide_msg}";
+
 /// All bars of the process, so that anyone can write above them.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
@@ -65,7 +69,7 @@ fn start(
     let watch = move || {
         let mut pace = Pace::default();
         while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-            let seen = counters.look();
+            let seen = words::believable(counters.look());
             pace.note(begun.elapsed(), seen.bytes_done);
             face.show(operation, &seen, &pace);
         }
@@ -100,19 +104,20 @@ impl Face {
     }
 
     fn bars() -> Face {
-        let bar = BARS.add(ProgressBar::new(1).with_style(style("{prefix} {spinner} {wide_msg}")));
-        let current = BARS.add(ProgressBar::new(1).with_style(style("  {wide_msg}")));
+        let bar = BARS.add(ProgressBar::new(1).with_style(style(WITHOUT_TOTAL)));
+        let current = BARS.add(ProgressBar::new(1).with_style(style(BESIDE)));
         Face::Bars { bar, current, has_total: false }
     }
 
     fn show(&mut self, operation: &'static str, seen: &Seen, pace: &Pace) {
         match self {
             Face::Bars { bar, current, has_total } => {
-                if let Some((done, total)) = words::fraction(seen) {
-                    if !*has_total {
-                        bar.set_style(style("{prefix} [{bar:16}] {wide_msg}"));
-                        *has_total = true;
-                    }
+                let fraction = words::fraction(seen);
+                if fraction.is_some() != *has_total {
+                    *has_total = fraction.is_some();
+                    bar.set_style(style(if *has_total { WITH_TOTAL } else { WITHOUT_TOTAL }));
+                }
+                if let Some((done, total)) = fraction {
                     bar.set_length(total);
                     bar.set_position(done);
                 }
@@ -165,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_templates_are_right() {
-        for template in ["{prefix} {spinner} {wide_msg}", "  {wide_msg}", "{prefix} [{bar:16}] {wide_msg}"] {
+        for template in [WITHOUT_TOTAL, WITH_TOTAL, BESIDE] {
             style(template);
         }
         let mut face = Face::bars();

@@ -7,6 +7,16 @@ use super::pace::Pace;
 use crate::cli::render::{duration, percent, size};
 use crate::ops::progress::Seen;
 
+/// What was seen without totals that turned out too low: a backup takes its own from the snapshot before.
+pub(super) fn believable(mut seen: Seen) -> Seen {
+    if seen.bytes_total.is_some_and(|total| seen.bytes_done > total)
+        || seen.total.is_some_and(|total| seen.done > total)
+    {
+        (seen.total, seen.bytes_total) = (None, None);
+    }
+    seen
+}
+
 /// How much of how much: of bytes if their total is known, else of things.
 pub(super) fn fraction(seen: &Seen) -> Option<(u64, u64)> {
     let bytes = seen.bytes_total.map(|total| (seen.bytes_done, total));
@@ -34,13 +44,12 @@ pub(super) fn main(seen: &Seen, pace: &Pace) -> Vec<String> {
     if let Some(left) = seen.bytes_total.and_then(|total| pace.remaining(total)) {
         parts.push(format!("{} left", duration(left)));
     }
-    parts.push(of(&seen.done.to_string(), seen.total.map(|total| total.to_string())) + " " + seen.noun);
     parts
 }
 
-/// What else is worth knowing: what a backup adds, and what went wrong.
+/// What else is worth knowing: how many things, what a backup adds, and what went wrong.
 pub(super) fn beside(seen: &Seen) -> Vec<String> {
-    let mut parts = Vec::new();
+    let mut parts = vec![of(&seen.done.to_string(), seen.total.map(|total| total.to_string())) + " " + seen.noun];
     if let Some(added) = seen.added {
         let known = seen.bytes_done.saturating_sub(added.bytes_new);
         parts.push(format!("{} new, {} known", size(added.bytes_new), size(known)));
@@ -123,6 +132,14 @@ mod tests {
         assert!(line.starts_with(expected), "{line}");
         let checked = Seen { noun: "packs", done: 1, total: Some(4), ..Seen::default() };
         assert_eq!(super::line("check", &checked, &Pace::default()), "check: 25 %, 1 of 4 packs");
+    }
+
+    #[test]
+    fn a_total_that_is_exceeded_is_none() {
+        let (mut seen, pace) = backup();
+        (seen.total, seen.bytes_total) = (Some(48), Some(1 << 20));
+        let line = line("backup", &believable(seen), &pace);
+        assert!(line.starts_with("backup: 100 MiB, 10.0 MiB/s, 12 files"), "{line}");
     }
 
     #[test]

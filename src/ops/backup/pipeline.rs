@@ -89,9 +89,18 @@ struct State {
     next: u64,
     /// Items that came before their turn.
     early: BTreeMap<u64, Item>,
-    /// How many items there are, once the file was read, and what there is to say about it.
-    read: Option<(u64, Description, Option<Trouble>)>,
+    read: Option<AllRead>,
     outcome: Option<Result<FileOutcome, RepoError>>,
+}
+
+/// A file that was read to its end.
+struct AllRead {
+    /// How many items it has.
+    count: u64,
+    /// All of it, if it has none.
+    short: Vec<u8>,
+    description: Description,
+    trouble: Option<Trouble>,
 }
 
 /// The workers' common ground.
@@ -189,138 +198,34 @@ impl<'a> Pipeline<'a> {
             Err(trouble) => return ticket.settle(Ok(FileOutcome::Failed(trouble))),
         };
         let mut file = OpenFile { reading, size_hint, path };
-        match self.read_short(&mut file) {
-            Ok(Some(content)) => {
-                let trouble = file.finish().or(trouble);
-                ticket.settle(content.map(|content| FileOutcome::Read(content, description, trouble)));
-            }
-            Ok(None) => self.read_long(file, ticket, chunks, description, trouble),
-            Err(error) => ticket.settle(Ok(FileOutcome::Failed(file.unreadable(&error)))),
-        }
-    }
-
-    /// A file of one chunk at most and without holes, in one go; `None` if it is not known to be one.
-    fn read_short(&self, source: &mut OpenFile) -> io::Result<Option<Result<Content, RepoError>>> {
-        let Some(size) = source.size_hint.filter(|size| self.chunker.is_one_chunk(*size)) else { return Ok(None) };
-        let mut plain = Vec::new();
-        let mut rest: Option<ContentBuilder> = None;
-        let mut save = |kind, plain| self.blobs.save(kind, plain);
-        while let Some(extent) = source.reading.next_extent()? {
-            match extent {
-                Extent::Data(_) => {
-                    let mut chunks = Chunks::new(&self.chunker, ReadExtent(&mut *source.reading), Some(size));
-                    while let Some(chunk) = chunks.next_chunk()? {
-                        self.count_read(chunk.len() as u64);
-                        if plain.is_empty() && rest.is_none() {
-                            plain = chunk;
-                            continue;
-                        }
-                        if let Err(error) = self.push_rest(&mut rest, &mut plain, Some(chunk), None, &mut save) {
-                            return Ok(Some(Err(error)));
-                        }
-                    }
-                }
-                Extent::Hole(len) => {
-                    if let Err(error) = self.push_rest(&mut rest, &mut plain, None, Some(len), &mut save) {
-                        return Ok(Some(Err(error)));
-                    }
-                }
-            }
-        }
-        Ok(Some(self.short_content(rest, plain, &mut save)))
-    }
-
-    /// The rare turns of a short file: it grew into several chunks, or it has a hole.
-    fn push_rest(
-        &self,
-        rest: &mut Option<ContentBuilder>,
-        first: &mut Vec<u8>,
-        chunk: Option<Vec<u8>>,
-        hole: Option<u64>,
-        save: crate::repo::split::SaveBlob<'_>,
-    ) -> Result<(), RepoError> {
-        let builder = rest.get_or_insert_default();
-        for plain in [std::mem::take(first), chunk.unwrap_or_default()] {
-            if !plain.is_empty() {
-                builder.push(self.blobs.keys(), self.save_chunk(plain)?, save)?;
-            }
-        }
-        match hole {
-            Some(len) if len > 0 => {
-                self.blobs.counters().bytes_done.fetch_add(len, Relaxed);
-                builder.push(self.blobs.keys(), Item::Hole { len }, save)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn short_content(
-        &self,
-        rest: Option<ContentBuilder>,
-        plain: Vec<u8>,
-        save: crate::repo::split::SaveBlob<'_>,
-    ) -> Result<Content, RepoError> {
-        if rest.is_none() && plain.len() <= INLINE_MAX {
-            return Ok(ContentBuilder::inline(plain).expect("it was just measured"));
-        }
-        let mut builder = rest.unwrap_or_default();
-        if !plain.is_empty() {
-            builder.push(self.blobs.keys(), self.save_chunk(plain)?, save)?;
-        }
-        builder.finish(self.blobs.keys(), save)
-    }
-
-    /// A file of many chunks: cut here, done by whoever is free.
-    fn read_long(
-        &self,
-        mut file: OpenFile,
-        ticket: Ticket,
-        chunks: &Sender<ChunkJob>,
-        description: Description,
-        trouble: Option<Trouble>,
-    ) {
-        let ticket = Arc::new(ticket);
-        let mut number = 0;
-        match self.share_out(&mut file, &ticket, chunks, &mut number) {
+        let mut items = Items { pipeline: self, ticket: Arc::new(ticket), chunks, number: 0, short: Vec::new() };
+        // One chunk is done here and now: handing it over would cost more than it gains.
+        let alone = size_hint.is_some_and(|size| self.chunker.is_one_chunk(size));
+        match self.cut(&mut file, &mut items, alone) {
             Ok(()) => {
                 let trouble = file.finish().or(trouble);
-                ticket.all_read(self, number, description, trouble);
+                items.all_read(description, trouble);
             }
-            Err(error) => ticket.settle(Ok(FileOutcome::Failed(file.unreadable(&error)))),
+            Err(error) => items.ticket.settle(Ok(FileOutcome::Failed(file.unreadable(&error)))),
         }
     }
 
-    fn share_out(
-        &self,
-        source: &mut OpenFile,
-        ticket: &Arc<Ticket>,
-        chunks: &Sender<ChunkJob>,
-        number: &mut u64,
-    ) -> io::Result<()> {
-        while let Some(extent) = source.reading.next_extent()? {
-            match extent {
-                Extent::Hole(0) => {}
+    fn cut(&self, file: &mut OpenFile, items: &mut Items<'_>, alone: bool) -> io::Result<()> {
+        while let Some(extent) = file.reading.next_extent()? {
+            let hint = match extent {
+                Extent::Hole(0) => continue,
                 Extent::Hole(len) => {
-                    self.blobs.counters().bytes_done.fetch_add(len, Relaxed);
-                    ticket.item(self, *number, Ok(Item::Hole { len }));
-                    *number += 1;
+                    items.hole(len);
+                    continue;
                 }
-                Extent::Data(hint) => {
-                    let hint = hint.or(source.size_hint);
-                    let mut cutter = Chunks::new(&self.chunker, ReadExtent(&mut *source.reading), hint);
-                    while let Some(plain) = cutter.next_chunk()? {
-                        if self.is_stopped() {
-                            return Err(io::Error::other("the backup was stopped"));
-                        }
-                        self.count_read(plain.len() as u64);
-                        let job = ChunkJob { plain, number: *number, ticket: Arc::clone(ticket) };
-                        *number += 1;
-                        match chunks.try_send(job) {
-                            Ok(()) => {}
-                            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => self.do_chunk(job),
-                        }
-                    }
+                Extent::Data(len) => len.or(file.size_hint),
+            };
+            let mut cutter = Chunks::new(&self.chunker, ReadExtent(&mut *file.reading), hint);
+            while let Some(plain) = cutter.next_chunk()? {
+                if self.is_stopped() {
+                    return Err(io::Error::other("the backup was stopped"));
                 }
+                items.data(plain, alone);
             }
         }
         Ok(())
@@ -332,6 +237,58 @@ impl<'a> Pipeline<'a> {
 
     fn count_read(&self, bytes: u64) {
         self.blobs.counters().bytes_done.fetch_add(bytes, Relaxed);
+    }
+}
+
+/// The items of one file, numbered as they come.
+struct Items<'w> {
+    pipeline: &'w Pipeline<'w>,
+    ticket: Arc<Ticket>,
+    chunks: &'w Sender<ChunkJob>,
+    number: u64,
+    /// What there is so far, while it is short enough to stand in the entry.
+    short: Vec<u8>,
+}
+
+impl Items<'_> {
+    fn hole(&mut self, len: u64) {
+        self.no_longer_short();
+        self.pipeline.count_read(len);
+        self.ticket.item(self.pipeline, self.number, Ok(Item::Hole { len }));
+        self.number += 1;
+    }
+
+    fn data(&mut self, plain: Vec<u8>, alone: bool) {
+        self.pipeline.count_read(plain.len() as u64);
+        if self.number == 0 && self.short.len() + plain.len() <= INLINE_MAX {
+            return self.short.extend_from_slice(&plain);
+        }
+        self.no_longer_short();
+        self.chunk(plain, alone);
+    }
+
+    fn no_longer_short(&mut self) {
+        if !self.short.is_empty() {
+            let plain = std::mem::take(&mut self.short);
+            self.chunk(plain, true);
+        }
+    }
+
+    fn chunk(&mut self, plain: Vec<u8>, alone: bool) {
+        let job = ChunkJob { plain, number: self.number, ticket: Arc::clone(&self.ticket) };
+        self.number += 1;
+        if alone {
+            return self.pipeline.do_chunk(job);
+        }
+        match self.chunks.try_send(job) {
+            Ok(()) => {}
+            Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) => self.pipeline.do_chunk(job),
+        }
+    }
+
+    fn all_read(self, description: Description, trouble: Option<Trouble>) {
+        let read = AllRead { count: self.number, short: self.short, description, trouble };
+        self.ticket.all_read(self.pipeline, read);
     }
 }
 
@@ -395,10 +352,9 @@ impl Ticket {
         }
     }
 
-    /// The file was read to its end and has `count` items.
-    fn all_read(&self, pipeline: &Pipeline<'_>, count: u64, description: Description, trouble: Option<Trouble>) {
+    fn all_read(&self, pipeline: &Pipeline<'_>, read: AllRead) {
         let mut state = self.0.lock();
-        state.read = Some((count, description, trouble));
+        state.read = Some(read);
         self.advance(pipeline, state);
     }
 
@@ -413,10 +369,13 @@ impl Ticket {
                 return self.0.settle(state, Err(error));
             }
         }
-        if let Some((_, description, trouble)) = state.read.take_if(|(count, ..)| *count == state.next) {
-            let builder = state.builder.take().unwrap_or_default();
-            let content = builder.finish(keys, &mut save);
-            let outcome = content.map(|content| FileOutcome::Read(content, description, trouble));
+        let next = state.next;
+        if let Some(read) = state.read.take_if(|read| read.count == next) {
+            let content = match (state.builder.take(), ContentBuilder::inline(read.short)) {
+                (None, Some(content)) => Ok(content),
+                (builder, _) => builder.unwrap_or_default().finish(keys, &mut save),
+            };
+            let outcome = content.map(|content| FileOutcome::Read(content, read.description, read.trouble));
             self.0.settle(state, outcome);
         }
     }

@@ -135,6 +135,8 @@ fn write(
     packs: PackNumbers,
     fill: impl FnOnce(Insert<'_>) -> Result<(), Failed>,
 ) -> Result<PathBuf, Failed> {
+    // Someone may have cleared the cache since it was opened; that costs work, and is no error.
+    std::fs::create_dir_all(dir)?;
     let temporary = tempfile::Builder::new().prefix(".building-").tempfile_in(dir)?;
     let path = dir.join(file_name(&covered));
     let database =

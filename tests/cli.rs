@@ -1,0 +1,14 @@
+//! keepstone as a user drives it: commands in a row on one repository, with what they print and how they end.
+
+#[path = "cli/desk.rs"]
+mod desk;
+#[path = "cli/keys.rs"]
+mod keys;
+#[path = "cli/refusals.rs"]
+mod refusals;
+#[path = "cli/round_trip.rs"]
+mod round_trip;
+#[path = "cli/streams.rs"]
+mod streams;
+#[path = "cli/words.rs"]
+mod words;
