@@ -30,16 +30,34 @@ thread_local! {
 }
 
 impl Repository {
-    /// The plaintext of a blob, from the first of its copies that is whole.
+    /// The plaintext of a blob, from the first of its copies that is whole. Before it is called lost, the
+    /// index is listed again: a prune may have moved it since.
     pub fn read_blob(&self, kind: BlobKind, id: &BlobId) -> Result<Vec<u8>> {
+        let known = self.locate(kind, id)?;
+        let failure = match self.read_any(&known) {
+            Ok(Some(plain)) => return Ok(plain),
+            Ok(None) => RepoError::Missing { what: format!("{} blob {id}", noun(kind)) },
+            Err(failure) => failure,
+        };
+        if known.is_empty() {
+            return Err(failure);
+        }
+        self.refresh_index()?;
+        let mut found = self.locate(kind, id)?;
+        found.retain(|location| !known.contains(location));
+        self.read_any(&found).ok().flatten().ok_or(failure)
+    }
+
+    /// The first copy that is whole; `None` if there are no copies, else why the first one failed.
+    fn read_any(&self, locations: &[Location]) -> Result<Option<Vec<u8>>> {
         let mut first_failure = None;
-        for location in self.locate(kind, id)? {
-            match self.read_at(&location) {
-                Ok(plain) => return Ok(plain),
+        for location in locations {
+            match self.read_at(location) {
+                Ok(plain) => return Ok(Some(plain)),
                 Err(error) => first_failure = first_failure.or(Some(error)),
             }
         }
-        Err(first_failure.unwrap_or_else(|| RepoError::Missing { what: format!("{} blob {id}", noun(kind)) }))
+        first_failure.map_or(Ok(None), Err)
     }
 
     /// The places where a blob lies; if none is known, the index is listed again before that is said.

@@ -22,6 +22,10 @@ use crate::id::{BlobId, IndexId, PackId, SnapshotId};
 /// and a crash loses little.
 const UNINDEXED_MAX: usize = 1 << 17;
 
+/// Bytes of packs that are in no segment yet; more are written out. A process that is killed loses what
+/// no segment lists: at most so much is read and stored again.
+const UNINDEXED_BYTES_MAX: u64 = 4 << 30;
+
 /// Writes to a repository, under one session.
 pub struct Writer<'r> {
     repository: &'r Repository,
@@ -39,6 +43,7 @@ pub struct Writer<'r> {
 struct Unindexed {
     packs: Vec<StoredPack>,
     blobs: usize,
+    bytes: u64,
     /// Our own packs, which the session may rely on as well.
     own: HashMap<PackId, u64>,
     segments: Vec<Durable<IndexId>>,
@@ -138,7 +143,8 @@ impl<'r> Writer<'r> {
     fn index(&self, pack: StoredPack) -> Result<()> {
         let mut stored = lock(&self.stored);
         stored.push(pack);
-        if stored.blobs >= UNINDEXED_MAX || stored.packs.len() >= SEGMENT_PACKS_MAX {
+        let is_much = stored.blobs >= UNINDEXED_MAX || stored.bytes >= UNINDEXED_BYTES_MAX;
+        if is_much || stored.packs.len() >= SEGMENT_PACKS_MAX {
             self.write_segment(&mut stored)?;
         }
         Ok(())
@@ -156,7 +162,7 @@ impl<'r> Writer<'r> {
         self.repository.view_mut().add(vec![(durable.id(), segment)])?;
         stored.segments.push(durable);
         stored.packs.clear();
-        stored.blobs = 0;
+        (stored.blobs, stored.bytes) = (0, 0);
         // The view has them now.
         let mut taken = lock(&self.taken);
         ids.iter().for_each(|id| {
@@ -212,6 +218,7 @@ impl<'r> Writer<'r> {
 impl Unindexed {
     fn push(&mut self, pack: StoredPack) {
         self.blobs += pack.blobs.len();
+        self.bytes += pack.len;
         self.packs.push(pack);
     }
 }

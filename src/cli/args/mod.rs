@@ -35,7 +35,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
-    /// Where the repository is: a path, s3://, azblob://, gs://, sftp:// or webdav+https:// (or KEEPSTONE_REPOSITORY)
+    /// Where the repository is: a directory (or KEEPSTONE_REPOSITORY)
     #[arg(short, long, global = true, value_name = "PLACE", value_parser = os(Place::parse))]
     pub repo: Option<Place>,
     /// Read where the repository is from this file (or KEEPSTONE_REPOSITORY_FILE)

@@ -39,13 +39,16 @@ pub fn run(context: &Context, args: &RestoreArgs) -> Result<Exit, Failure> {
     }
     place.sync(&args.target)?;
     restored.summarize(context, &report)?;
-    Ok(exit(&report))
+    Ok(exit(&report, &restored.counters))
 }
 
-fn exit(report: &RestoreReport) -> Exit {
+fn exit(report: &RestoreReport, counters: &RestoreCounters) -> Exit {
+    let nothing_came_back = counters.restored.load(Relaxed) == 0 && counters.unchanged.load(Relaxed) == 0;
     match (report.damaged_count, report.troubles, report.shortcomings.is_empty()) {
         (1.., ..) => Exit::Damage,
         (0, 0, true) => Exit::Success,
+        // A target that takes nothing at all: that is not "in part".
+        (0, 1.., _) if nothing_came_back => Exit::Failed,
         (0, ..) => Exit::Partly,
     }
 }
