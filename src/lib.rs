@@ -14,6 +14,8 @@
 //!
 //! The bytes are specified in `format-spec/`; this library implements that text.
 
+#![deny(missing_docs)]
+
 pub mod chunk;
 pub mod cli;
 pub mod component;

@@ -1,3 +1,5 @@
+//! The program `keepstone`.
+
 fn main() -> std::process::ExitCode {
     keepstone::cli::main()
 }

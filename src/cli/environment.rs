@@ -1,5 +1,5 @@
-//! The environment: every variable is asked for by name, when it is needed, and a bad value is an error
-//! that names it. Nothing is copied ahead of time, so that a password in it is not held in passing.
+//! Touches the world. The environment: every variable is asked for by name, when it is needed, and a bad
+//! value is an error that names it. Nothing is copied ahead of time, so that a password in it is not held in passing.
 
 use std::ffi::OsString;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The command line: words in, words out. Nothing here decides what a backup is.
+//! The command line: words in, words out. Nothing here decides what a backup is. Touches the world.
 //!
 //! [`args`] says what the words are, [`values`] what they stand for, [`settings`] adds the environment;
 //! each file in [`commands`] does one command with a [`Context`], [`choose`] finds what is named; [`exit`] says how it ended.

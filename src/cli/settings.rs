@@ -1,4 +1,4 @@
-//! Settings: what flags and the environment say, flags first.
+//! Settings: what flags and the environment say, flags first. Touches the disk.
 
 use std::fs;
 use std::num::NonZeroUsize;

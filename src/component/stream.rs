@@ -1,5 +1,5 @@
-//! Streams: what comes from standard input or a command, as one file at a path of the caller's choice.
-//! Runs commands.
+//! Touches the world. Streams: what comes from standard input or a command, as one file at a path of the
+//! caller's choice.
 //!
 //! Unlike with files, trouble ends everything: half a dump is worse than none.
 

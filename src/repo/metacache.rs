@@ -1,6 +1,6 @@
-//! Metadata packs, kept beside the index as they are stored, so that walking old trees needs no store.
-//! What is read from here is opened and named like anything else: a damaged file is fetched anew.
-//! Touches the disk.
+//! Touches the disk. Metadata packs, kept beside the index as they are stored, so that walking old trees
+//! needs no store. What is read from here is opened and named like anything else: a damaged file is
+//! fetched anew.
 
 use std::collections::HashSet;
 use std::fs::{self, File};

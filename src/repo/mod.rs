@@ -1,4 +1,4 @@
-//! Repositories: naming, packing, indexing, sessions, and the order of writes.
+//! Repositories: naming, packing, indexing, sessions, and the order of writes. Touches the disk.
 //!
 //! [`Repository`] reads; [`Writer`] writes, under an announced session. What either gives out was
 //! checked on the way: names against bytes, bytes against keys, values against the spec.

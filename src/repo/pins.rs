@@ -1,5 +1,5 @@
-//! Pins: what this machine has seen of a repository, so that an older or another one in its place is
-//! noticed. Touches the disk.
+//! Touches the disk. Pins: what this machine has seen of a repository, so that an older or another one in
+//! its place is noticed.
 
 use std::fs;
 use std::path::{Path, PathBuf};

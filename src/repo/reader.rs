@@ -106,6 +106,8 @@ impl Repository {
         // A damaged copy in the cache is no damage: ask the store.
         match (&result, self.meta_cache()) {
             (Err(_), Some(cache)) if location.class == PackClass::Meta && cache.forget(&location.pack) => {
+                // The pack's cipher may have come of the damaged copy as well.
+                self.openers().lock().remove(&location.pack);
                 self.read_once(location)
             }
             _ => result,

@@ -3,6 +3,7 @@
 use super::{BadName, ObjectName};
 use std::io;
 
+/// Result of a call of a store.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// The message is complete: what was attempted, on which object, in which place, and why it failed.
@@ -10,32 +11,68 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 pub enum StoreError {
     /// The store answered: it holds no such object.
     #[error("there is no object {name} in {place}")]
-    NotFound { name: ObjectName, place: String },
+    NotFound {
+        /// The object.
+        name: ObjectName,
+        /// The store.
+        place: String,
+    },
 
     /// The object is longer than anything the caller could use, so it is not what it should be.
     #[error("object {name} in {place} has {len} bytes, and at most {max_len} were expected")]
-    TooLong { name: ObjectName, place: String, len: u64, max_len: u64 },
+    TooLong {
+        /// The object.
+        name: ObjectName,
+        /// The store.
+        place: String,
+        /// Its length, in bytes.
+        len: u64,
+        /// What the caller takes, in bytes.
+        max_len: u64,
+    },
 
     /// No room is left: on the medium, or in the user's quota.
     #[error("cannot {attempted}: {source}")]
-    Full { attempted: String, source: io::Error },
+    Full {
+        /// Verb, object and place.
+        attempted: String,
+        /// What the system said.
+        source: io::Error,
+    },
 
     /// The store can be reached, and does not let us: permissions, or it is read-only.
     #[error("cannot {attempted}: {source}")]
-    Denied { attempted: String, source: io::Error },
+    Denied {
+        /// Verb, object and place.
+        attempted: String,
+        /// What the system said.
+        source: io::Error,
+    },
 
     /// Anything else the world did. After a put or a delete it may have happened all the same.
     #[error("cannot {attempted}: {source}")]
-    Unavailable { attempted: String, source: io::Error },
+    Unavailable {
+        /// Verb, object and place.
+        attempted: String,
+        /// What the system said.
+        source: io::Error,
+    },
 
     /// A store was to be opened where there is no directory.
     #[error("there is no directory {place}")]
-    NoPlace { place: String },
+    NoPlace {
+        /// The place that was named.
+        place: String,
+    },
 
     /// A store was to be created where something else already is.
     #[error("{place} is not empty, and a new store needs an empty directory or none")]
-    Occupied { place: String },
+    Occupied {
+        /// The place that was named.
+        place: String,
+    },
 
+    /// What was asked for can be no object.
     #[error(transparent)]
     BadName(#[from] BadName),
 }

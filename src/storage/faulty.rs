@@ -42,6 +42,7 @@ pub struct FaultyStore {
 /// The rules. Each returns the store, so that a test reads as one sentence; to add one later, add it
 /// to a clone.
 impl FaultyStore {
+    /// A store like `below`, without a rule yet.
     pub fn new(below: impl Store + 'static) -> Self {
         Self { below: Arc::new(below), script: Arc::default() }
     }
@@ -101,6 +102,7 @@ impl FaultyStore {
         self.script.log()
     }
 
+    /// How often `verb` was asked for.
     pub fn count(&self, verb: Verb) -> u64 {
         let calls = self.calls();
         calls.iter().filter(|call| call.verb == verb).count() as u64

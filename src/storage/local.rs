@@ -49,6 +49,7 @@ impl LocalStore {
         }
     }
 
+    /// Opens the store in a directory that is there.
     pub fn open(path: &Path) -> Result<Self> {
         match open_root(path) {
             Ok(root) => Ok(Self(Arc::new(root))),

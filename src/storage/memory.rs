@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Objects = BTreeMap<ObjectName, Vec<u8>>;
 
+/// A store in memory.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore(Arc<Mutex<Objects>>);
 
 impl MemoryStore {
+    /// An empty store.
     pub fn new() -> Self {
         Self::default()
     }

@@ -28,6 +28,7 @@ use std::fmt::Debug;
 /// One object as a listing shows it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Listed {
+    /// Its name.
     pub name: ObjectName,
     /// Bytes.
     pub len: u64,

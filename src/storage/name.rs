@@ -22,6 +22,7 @@ pub struct BadName {
 }
 
 impl ObjectName {
+    /// The name that this text is, if every kind of store can hold it.
     pub fn new(name: &str) -> Result<Self, BadName> {
         match flaw(name) {
             None => Ok(Self(name.to_owned())),
@@ -29,6 +30,7 @@ impl ObjectName {
         }
     }
 
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -84,6 +84,20 @@ fn a_damaged_copy_of_metadata_is_fetched_anew() {
     assert_holds(&repository, &id, &source);
 }
 
+/// The cipher made of a damaged salt was kept, and everything in the pack was called damaged.
+#[test]
+fn a_damaged_salt_in_a_copy_of_metadata_is_fetched_anew() {
+    let (store, cache, source, id) = backed_up();
+    let repository = open(store.clone(), cache.path());
+    for copy in fs::read_dir(repository.cache_dir().join("meta")).unwrap().flatten() {
+        let mut bytes = fs::read(copy.path()).unwrap();
+        bytes[30] ^= 1;
+        fs::write(copy.path(), bytes).unwrap();
+    }
+
+    assert_holds(&repository, &id, &source);
+}
+
 #[test]
 fn an_opening_costs_what_is_new() {
     let (store, cache, ..) = backed_up();

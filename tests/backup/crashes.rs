@@ -78,11 +78,11 @@ fn an_unclear_put_is_no_reason_to_believe_in_it() {
         let (store, cache) = (MemoryStore::new(), TempDir::new().unwrap());
         make(&store);
         let faulty = FaultyStore::new(store.clone()).fault_at(call, Fault::Unclear);
-        if let Ok(repository) = try_open(faulty, cache.path()) {
-            if let Ok(report) = back_up_with(&repository, &first, &options()).0 {
-                let other = fresh(&store);
-                assert_holds(&other, &saved(&report), &first);
-            }
+        if let Ok(repository) = try_open(faulty, cache.path())
+            && let Ok(report) = back_up_with(&repository, &first, &options()).0
+        {
+            let other = fresh(&store);
+            assert_holds(&other, &saved(&report), &first);
         }
         let repository = open(store, cache.path());
         assert_holds(&repository, &saved(&back_up(&repository, &first)), &first);

@@ -55,6 +55,9 @@ impl File {
     }
 }
 
+/// Told the path of each file that is opened.
+pub type OnOpen = Box<dyn Fn(&str) + Sync + Send>;
+
 /// Files by path; directories are what paths go through.
 #[derive(Default)]
 pub struct MemorySource {
@@ -65,7 +68,7 @@ pub struct MemorySource {
     pub is_stream: bool,
     pub stops_at_trouble: bool,
     /// Called when a file is opened.
-    pub on_open: Option<Box<dyn Fn(&str) + Sync + Send>>,
+    pub on_open: Option<OnOpen>,
     pub opened: AtomicUsize,
 }
 

@@ -1,5 +1,8 @@
 //! The words of the command line: what each command takes, and nothing of what it does.
 
+// Docs here are what `--help` says; a group of flags, or a command that takes them, has nothing to add.
+#![allow(missing_docs)]
+
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! `man`: a manual page for every command.
+//! `man`: a manual page for every command. Touches the disk.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Where a password can be read without asking a person.
+//! Where a password can be read without asking a person. Touches the world: disk, commands.
 
 use std::ffi::OsString;
 use std::fmt;

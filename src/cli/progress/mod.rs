@@ -1,5 +1,5 @@
-//! Progress: a thread looks at an operation's counters now and then, and shows what it saw: bars on a
-//! terminal, a plain line now and then where there is none, JSON for programs, nothing with `-q`.
+//! Touches the world: clock, terminal. Progress: a thread looks at an operation's counters now and then,
+//! and shows what it saw: bars on a terminal, a plain line now and then where there is none, JSON for programs, nothing with `-q`.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, LazyLock};

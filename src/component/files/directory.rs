@@ -1,4 +1,5 @@
-//! Open directories, each reached from the one above it, so that no path is ever too long. Touches the disk.
+//! Touches the world: disk, limits of this process. Open directories, each reached from the one above it,
+//! so that no path is ever too long.
 
 use std::ffi::OsStr;
 use std::io;

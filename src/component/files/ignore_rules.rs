@@ -1,5 +1,5 @@
-//! Rules of ignore files (`.gitignore` and the like): each holds for its directory and below, and the
-//! nearest that says something about a path decides. Touches the disk.
+//! Touches the disk. Rules of ignore files (`.gitignore` and the like): each holds for its directory and
+//! below, and the nearest that says something about a path decides.
 
 use std::ffi::OsStr;
 use std::io::{self, Read};

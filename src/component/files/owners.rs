@@ -1,4 +1,4 @@
-//! Names of users and groups, asked of the system once for each number. Touches the user database.
+//! Names of users and groups, asked of the system once for each number. Touches the world: accounts.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

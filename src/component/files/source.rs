@@ -1,4 +1,5 @@
-//! Files as a source: the given paths, each where it lies, in one tree. Touches the disk.
+//! Files as a source: the given paths, each where it lies, in one tree. Touches the world: disk, working
+//! directory.
 //!
 //! A snapshot of `/home/al/docs` and `/etc/hosts` has `home` and `etc` at its top; the directories on the
 //! way bear their own metadata, but hold only what was given. Paths are made absolute and free of `.` and

@@ -1,4 +1,4 @@
-//! What the kernel says of a thing, in the port's words.
+//! What the kernel says of a thing, in the port's words. Touches the disk by its types alone.
 
 use rustix::fs::{FileType, Stat as RawStat, major, minor};
 

@@ -1,4 +1,4 @@
-//! Restoring into a directory of this machine.
+//! Restoring into a directory of this machine. Touches the disk.
 //!
 //! Promises: nothing outside the directory is written, read or removed, whatever names and links a
 //! snapshot holds and whoever else changes the directory meanwhile; whatever replaces something appears

@@ -5,16 +5,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// What a store can be asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verb {
+    /// A whole object is read.
     Get,
+    /// A part of an object is read.
     GetRange,
+    /// An object's length is asked for.
     Len,
+    /// A whole object is stored.
     Put,
+    /// An object is begun whose name is not known yet.
     Stage,
     /// A piece of a staged object.
     Write,
     /// A staged object gets its name.
     Commit,
+    /// An object is removed.
     Delete,
+    /// Objects are listed.
     List,
 }
 
@@ -37,6 +44,7 @@ pub struct Call {
     pub nth: u64,
     /// How many puts, commits and deletes began before this one.
     pub nth_change: u64,
+    /// What is asked.
     pub verb: Verb,
     /// The object, or the directory that is listed; empty while a staged object has no name.
     pub name: String,
@@ -59,12 +67,21 @@ pub enum Fault {
     Unclear,
     /// Only the first bytes are stored under the name, and it is reported as failed: what a store that
     /// is not atomic may do. Where nothing is stored, the same as `Fail`.
-    Torn { keep: usize },
+    Torn {
+        /// How many bytes.
+        keep: usize,
+    },
     /// Only the first bytes are stored or read (of a listing: the first objects), and nobody is told.
-    Cut { keep: usize },
+    Cut {
+        /// How many bytes.
+        keep: usize,
+    },
     /// One bit of this byte is stored or read wrong, and nobody is told. An offset beyond the end
     /// counts on from the start.
-    Flip { byte: usize },
+    Flip {
+        /// Which one, counted around if the object is shorter.
+        byte: usize,
+    },
 }
 
 impl Fault {

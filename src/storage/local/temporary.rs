@@ -1,5 +1,5 @@
-//! Touches the disk. A file in the making: it has a name of its own in `tmp/` until it is published,
-//! and is removed when it is dropped before that.
+//! Touches the world: disk, chance. A file in the making: it has a name of its own in `tmp/` until it is
+//! published, and is removed when it is dropped before that.
 
 use super::walk::{self, FILE_MODE};
 use rustix::fs::{AtFlags, Dir, OFlags};

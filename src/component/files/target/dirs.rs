@@ -1,4 +1,4 @@
-//! The directories of a target, opened without leaving it and kept open while they are of use.
+//! The directories of a target, opened without leaving it and kept open while of use. Touches the disk.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

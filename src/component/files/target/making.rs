@@ -1,4 +1,4 @@
-//! Files in the making.
+//! Files in the making. Touches the disk.
 
 use std::fs::File;
 use std::io;

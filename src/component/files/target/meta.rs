@@ -1,4 +1,4 @@
-//! An entry's owner, mode, attributes and times, given to what stands for it.
+//! An entry's owner, mode, attributes and times, given to what stands for it. Touches the disk.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};

@@ -1,4 +1,4 @@
-//! Removing what stands at a name, with all below it.
+//! Removing what stands at a name, with all below it. Touches the disk.
 //!
 //! One directory is open at a time and the way down is a list, not the stack, so that depth costs
 //! neither descriptors nor stack. The way back up is `..`, and is taken only where it leads to the

@@ -1,4 +1,4 @@
-//! A name in an opened directory: where everything in a target happens.
+//! A name in an opened directory: where everything in a target happens. Touches the disk.
 
 use std::fmt::Display;
 use std::io;

@@ -1,4 +1,4 @@
-//! Names for what is being made, beside the names that it will have.
+//! Names for what is being made, beside the names that it will have. Touches the world: disk, chance.
 
 use std::io;
 use std::os::fd::OwnedFd;

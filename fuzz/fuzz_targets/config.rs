@@ -1,0 +1,4 @@
+//! The object config.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| keepstone_fuzz::targets::config(bytes));

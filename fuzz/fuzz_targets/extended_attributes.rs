@@ -1,0 +1,4 @@
+//! Extended attributes that stand in an extra.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| keepstone_fuzz::targets::extended_attributes(bytes));

@@ -1,0 +1,4 @@
+//! Keyrings, opened.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| keepstone_fuzz::targets::keyring(bytes));

@@ -1,0 +1,4 @@
+//! Names of objects and ids in hex.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| keepstone_fuzz::targets::names(bytes));

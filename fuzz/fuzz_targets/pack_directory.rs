@@ -1,0 +1,4 @@
+//! Directories of packs.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| keepstone_fuzz::targets::pack_directory(bytes));

@@ -1,0 +1,4 @@
+//! Snapshots.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| keepstone_fuzz::targets::snapshot(bytes));

@@ -1,0 +1,4 @@
+//! Nodes of trees.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| keepstone_fuzz::targets::tree_node(bytes));
