@@ -19,6 +19,7 @@ mod world;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use crate::crypto::Argon2Profile;
@@ -64,6 +65,7 @@ pub struct Repository {
     meta_cache: Option<MetaCache>,
     openers: reader::Openers,
     first_sync: SyncReport,
+    rebuilt: AtomicBool,
     cache_dir: PathBuf,
     // Removed, with the cache in it, when the repository is closed.
     _temporary: Option<tempfile::TempDir>,
@@ -120,6 +122,7 @@ impl Repository {
             meta_cache,
             openers: reader::Openers::default(),
             first_sync,
+            rebuilt: AtomicBool::new(false),
             cache_dir,
             _temporary: temporary,
         };
@@ -194,10 +197,38 @@ impl Repository {
         }
     }
 
-    /// Lists the segments again and brings the view up to date.
+    /// Lists the segments again and brings the view up to date. A view that cannot be, is built anew.
     pub fn refresh_index(&self) -> Result<SyncReport> {
+        let synced = self.sync_view(&|_| ());
+        match synced {
+            Err(RepoError::Local { attempted, why }) => {
+                tracing::warn!("cannot {attempted}: {why}; the local index is built anew");
+                self.rebuild_index()
+            }
+            synced => synced,
+        }
+    }
+
+    /// Builds the view anew from the segments.
+    pub fn rebuild_index(&self) -> Result<SyncReport> {
+        self.sync_view(&IndexView::clear)
+    }
+
+    /// The same if it was not done yet, and whether it was now: one rebuilding is enough to tell damage of
+    /// the view from damage of the store.
+    fn rebuild_index_once(&self) -> Result<bool> {
+        if self.rebuilt.swap(true, Ordering::Relaxed) {
+            return Ok(false);
+        }
+        tracing::warn!("something seems to be lost; the local index is built anew, to be sure");
+        self.rebuild_index().map(|_| true)
+    }
+
+    fn sync_view(&self, before: &dyn Fn(&mut IndexView)) -> Result<SyncReport> {
         let listed: Vec<IndexId> = self.objects.list::<Segment>()?;
-        self.view_mut().sync(&listed, &|id| self.objects.get::<Segment>(id))
+        let mut view = self.view_mut();
+        before(&mut view);
+        view.sync(&listed, &|id| self.objects.get::<Segment>(id))
     }
 
     /// The index, to look things up.

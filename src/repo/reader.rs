@@ -31,48 +31,43 @@ thread_local! {
 
 impl Repository {
     /// The plaintext of a blob, from the first of its copies that is whole. Before it is called lost, the
-    /// index is listed again: a prune may have moved it since.
+    /// index is listed again, because a prune may have moved it since; then the local view is built anew,
+    /// once, because the damage may be there.
     pub fn read_blob(&self, kind: BlobKind, id: &BlobId) -> Result<Vec<u8>> {
-        let known = self.locate(kind, id)?;
-        let failure = match self.read_any(&known) {
-            Ok(Some(plain)) => return Ok(plain),
-            Ok(None) => RepoError::Missing { what: format!("{} blob {id}", noun(kind)) },
-            Err(failure) => failure,
-        };
-        if known.is_empty() {
-            return Err(failure);
+        let as_known = || Ok(true);
+        let listed_again = || self.refresh_index().map(|_| true);
+        let built_anew = || self.rebuild_index_once();
+        let looks: [&dyn Fn() -> Result<bool>; 3] = [&as_known, &listed_again, &built_anew];
+        let (mut tried, mut failure) = (Vec::new(), None);
+        for look in looks {
+            if !look()? {
+                continue;
+            }
+            match self.read_untried(kind, id, &mut tried) {
+                Ok(Some(plain)) => return Ok(plain),
+                Ok(None) => {}
+                Err(error) => failure = failure.or(Some(error)),
+            }
         }
-        self.refresh_index()?;
-        let mut found = self.locate(kind, id)?;
-        found.retain(|location| !known.contains(location));
-        self.read_any(&found).ok().flatten().ok_or(failure)
+        Err(failure.unwrap_or_else(|| RepoError::Missing { what: format!("{} blob {id}", noun(kind)) }))
     }
 
-    /// The first copy that is whole; `None` if there are no copies, else why the first one failed.
-    fn read_any(&self, locations: &[Location]) -> Result<Option<Vec<u8>>> {
+    /// The first copy that is whole of those that were not tried yet; `None` if there are no such copies,
+    /// else why the first one failed.
+    fn read_untried(&self, kind: BlobKind, id: &BlobId, tried: &mut Vec<Location>) -> Result<Option<Vec<u8>>> {
+        let located = self.view().locate(id)?;
         let mut first_failure = None;
-        for location in locations {
-            match self.read_at(location) {
+        for location in located {
+            if location.placed.blob.kind != kind || tried.contains(&location) {
+                continue;
+            }
+            match self.read_at(&location) {
                 Ok(plain) => return Ok(Some(plain)),
                 Err(error) => first_failure = first_failure.or(Some(error)),
             }
+            tried.push(location);
         }
         first_failure.map_or(Ok(None), Err)
-    }
-
-    /// The places where a blob lies; if none is known, the index is listed again before that is said.
-    pub fn locate(&self, kind: BlobKind, id: &BlobId) -> Result<Vec<Location>> {
-        let find = || -> Result<Vec<Location>> {
-            let mut found = self.view().locate(id)?;
-            found.retain(|location| location.placed.blob.kind == kind);
-            Ok(found)
-        };
-        let found = find()?;
-        if !found.is_empty() {
-            return Ok(found);
-        }
-        self.refresh_index()?;
-        find()
     }
 
     /// A root of a tree; it has the level and the totals that the reference says.

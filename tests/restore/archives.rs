@@ -149,7 +149,7 @@ fn damage_leaves_the_archive_whole_and_is_named() {
     let repository = scene.open();
     let chunks: Vec<_> = keepstone::repo::walk::Items::new(&repository, &content).map(Result::unwrap).collect();
     let keepstone::format::content::Item::Data { id, .. } = chunks[chunks.len() / 2] else { panic!("it is data") };
-    let location = repository.locate(keepstone::format::pack::BlobKind::Data, &id).unwrap()[0];
+    let location = repository.view().locate(&id).unwrap()[0];
     let name = keepstone::repo::pack_name(&location.pack);
     let mut bytes = scene.memory.objects().remove(&name).unwrap();
     bytes[location.placed.offset as usize] ^= 1;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use redb::Database;
 
-use super::level::{BLOBS, BlobRow, Covered, LAYOUT, Level, META, PACKS, PackRow, SEGMENTS};
+use super::level::{BLOBS, BlobRow, Covered, LAYOUT, Level, META, PACKS, PackRow, SEGMENTS, contained};
 use crate::format::segment::{BlobRecord, Segment};
 use crate::id::{BlobId, IndexId, PackId};
 
@@ -73,6 +73,10 @@ fn row(record: &BlobRecord, segment: u32, packs: &[u32]) -> (BlobId, BlobRow) {
 
 /// Writes one level that holds the live rows of `levels`, in constant memory, and opens it.
 pub(super) fn from_levels(dir: &Path, levels: &[&Level]) -> Result<Level, Failed> {
+    contained(|| merge(dir, levels))
+}
+
+fn merge(dir: &Path, levels: &[&Level]) -> Result<Level, Failed> {
     let mut packs = PackNumbers::default();
     let mut covered = Vec::new();
     let mut renumber = Vec::new();

@@ -1,5 +1,6 @@
 //! One level of the view: an immutable redb file. Touches the disk (through redb).
 
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 
 use redb::{ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
@@ -148,10 +149,18 @@ pub(super) struct Level {
     _database: ReadOnlyDatabase,
 }
 
+/// redb trusts its pages and panics on some that were damaged. Of a cache that is no reason to fail.
+pub(super) fn contained<T, E: From<&'static str>>(
+    read: impl FnOnce() -> std::result::Result<T, E>,
+) -> std::result::Result<T, E> {
+    // Nothing is read again from a level that failed: it is thrown away.
+    std::panic::catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(E::from("it is damaged")))
+}
+
 impl Level {
     /// Opens a level; any reason not to is a reason to build it anew.
     pub fn open(path: &Path) -> std::result::Result<Level, String> {
-        Self::try_open(path).map_err(|error| error.to_string())
+        contained(|| Self::try_open(path).map_err(|error| error.to_string()))
     }
 
     fn try_open(path: &Path) -> std::result::Result<Level, Box<dyn std::error::Error>> {
@@ -176,7 +185,7 @@ impl Level {
 
     /// The live rows of `id`, each with its pack.
     pub fn find(&self, id: &BlobId, each: &mut dyn FnMut(&BlobRow, &PackRow)) -> std::result::Result<(), String> {
-        let found = self.blobs.get(id.as_bytes()).map_err(|error| error.to_string())?;
+        let found = contained(|| self.blobs.get(id.as_bytes()).map_err(|error| error.to_string()))?;
         let Some(rows) = found else { return Ok(()) };
         self.live_rows(rows.value()).for_each(|(row, pack)| each(&row, pack));
         Ok(())
@@ -184,8 +193,8 @@ impl Level {
 
     /// All live rows, ascending by id.
     pub fn each(&self, each: &mut dyn FnMut(&BlobId, &BlobRow, &PackRow)) -> std::result::Result<(), String> {
-        for found in self.iter()? {
-            let (id, rows) = found.map_err(|error| error.to_string())?;
+        let mut all = contained(|| self.iter())?;
+        while let Some((id, rows)) = contained(|| all.next().transpose().map_err(|error| error.to_string()))? {
             let id = BlobId::from_bytes(*id.value());
             self.live_rows(rows.value()).for_each(|(row, pack)| each(&id, &row, pack));
         }

@@ -75,6 +75,11 @@ impl IndexView {
         Ok(report)
     }
 
+    /// Throws away what was built so far: it is not believed any more.
+    pub fn clear(&mut self) {
+        self.levels.drain(..).for_each(|level| remove(&level.path));
+    }
+
     /// Applies segments that this process has just written itself.
     pub fn add(&mut self, segments: Vec<(IndexId, Segment)>) -> Result<()> {
         self.push_level(segments)?;
