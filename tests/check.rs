@@ -290,7 +290,7 @@ fn exactly_the_files_are_named_that_do_not_come_back() {
             let is_lost = |path: &String| lost.iter().any(|lost| lost.starts_with(path.as_str()));
             assert!(named.iter().all(is_lost), "{name} {blow:?}: lost {lost:?}, named {named:?}");
             let count: u64 = report.harmed.iter().map(|harmed| harmed.files).sum();
-            assert_eq!(count, named.len() as u64);
+            assert_eq!(count, named.len() as u64, "{name} {blow:?}: {findings:#?}");
             *(if lost.is_empty() { &mut none } else { &mut some }) += 1;
         }
     }
@@ -318,6 +318,38 @@ fn a_shared_file_is_named_in_every_snapshot_that_it_harms() {
     let (report, findings) = check_store(store, ReadData::All);
     assert_eq!(harmed(&scene, &findings), ["1/a/two", "2/a/two"].map(str::to_owned).into());
     assert_eq!(report.harmed.len(), 2);
+}
+
+#[test]
+fn a_split_directory_without_several_of_its_nodes_is_named_once_in_each_snapshot() {
+    let store = init(0);
+    let repository = open(store.clone());
+    let many = |extra: &str| -> Files {
+        let names = (0..5_000).map(|number| (format!("many/{number:04}"), b"x".to_vec()));
+        names.chain([(extra.to_owned(), b"y".to_vec())]).collect()
+    };
+    let snapshots = ["p", "q"].map(|extra| commit(&repository, &many(extra), &About::default()).0);
+    // All leaves of the directory but the first.
+    let segments = repository.objects().list::<keepstone::format::segment::Segment>().unwrap();
+    let first = segments.iter().map(|id| repository.objects().get::<keepstone::format::segment::Segment>(id).unwrap());
+    let large = first.flat_map(|segment| {
+        let packs = segment.header.packs.into_vec();
+        segment.records.into_iter().map(move |record| (packs[record.pack as usize].id, record.placed))
+    });
+    let leaves: Vec<_> = large.filter(|(_, placed)| placed.blob.plain_len > 5_000).collect();
+    assert!(leaves.len() > 4);
+    for (pack, placed) in &leaves[1..] {
+        let name = repo::pack_name(pack);
+        let mut bytes = store.objects()[&name].clone();
+        bytes[placed.offset as usize] ^= 1;
+        store.set(&name, bytes);
+    }
+    let (report, findings) = check_store(store, ReadData::No);
+    for snapshot in snapshots {
+        let about = |finding: &&Finding| matches!(&finding.subject, Subject::Path { snapshot: of, path } if *of == snapshot && path == b"many");
+        assert_eq!(findings.iter().filter(about).count(), 1);
+    }
+    assert_eq!(report.harmed.iter().map(|harmed| harmed.files).collect::<Vec<_>>(), [1, 1]);
 }
 
 #[test]

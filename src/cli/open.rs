@@ -2,6 +2,7 @@
 //! account names.
 
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use super::exit::{Exit, Failure};
 use super::settings::Cache;
@@ -40,6 +41,17 @@ fn with_cache(context: &Context, cache: &CacheDir) -> Result<Repository, Failure
     let store = store(context)?;
     let password = context.password()?;
     Repository::open(store, password.as_bytes(), cache, Box::new(SystemChance)).map_err(failure)
+}
+
+/// Removes from a repository what killed backups left unfinished a week ago and nobody has touched since.
+pub fn sweep(context: &Context) {
+    let a_week = Duration::from_secs(7 * 24 * 60 * 60);
+    let Some(since) = SystemTime::now().checked_sub(a_week) else { return };
+    // It only takes room; a backup does not fail for it.
+    let swept = local_path(context).ok().and_then(|path| LocalStore::open(&path).ok()?.discard_abandoned(since).ok());
+    if let Some(removed @ 1..) = swept {
+        context.note(format!("removed {removed} files that killed backups had left unfinished"));
+    }
 }
 
 /// The store of an existing repository.

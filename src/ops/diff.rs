@@ -114,7 +114,7 @@ type Pair = (Option<Entry>, Option<Entry>);
 
 impl Diff<'_> {
     fn descend(&mut self, path: Vec<u8>, before: &TreeRef, after: &TreeRef) -> Result<()> {
-        if self.levels.len() >= TREE_DEPTH_MAX {
+        if self.levels.len() > TREE_DEPTH_MAX {
             return Err(RepoError::Damaged { object: "a tree".into(), why: "deeper than the limit".into() });
         }
         self.levels.push(Level { path, before: Side::new(before), after: Side::new(after) });

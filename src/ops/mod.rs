@@ -7,6 +7,7 @@ pub mod check;
 pub mod diff;
 pub mod dump;
 pub mod find;
+pub mod links;
 pub mod list;
 pub mod pattern;
 pub mod progress;

@@ -16,6 +16,8 @@ use crate::format::limits::PACK_MAX;
 use crate::id::PackId;
 use crate::storage::Store;
 
+/// No copy takes so long to make.
+const ABANDONED_AFTER: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
 /// Files that are kept open.
 const OPEN_FILES: usize = 64;
 
@@ -73,6 +75,9 @@ impl MetaCache {
         let entries = fs::read_dir(&self.dir).map_err(|error| local("list", &self.dir, error))?;
         for entry in entries.flatten() {
             let id = entry.file_name().to_str().and_then(PackId::from_hex);
+            if id.is_none() {
+                remove_abandoned(&entry.path());
+            }
             if id.is_some_and(|id| !known(&id)) {
                 let _ = fs::remove_file(entry.path());
             }
@@ -151,6 +156,16 @@ impl CacheCopy {
         if self.write(end) {
             let _ = self.file.persist(self.dir.join(pack.to_hex()));
         }
+    }
+}
+
+/// Removes a temporary file that a killed process left behind, once it is a day old.
+pub(super) fn remove_abandoned(path: &Path) {
+    let is_temporary = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    let modified = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+    let age = modified.ok().and_then(|modified| modified.elapsed().ok());
+    if is_temporary && age.is_some_and(|age| age > ABANDONED_AFTER) {
+        let _ = fs::remove_file(path);
     }
 }
 

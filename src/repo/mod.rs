@@ -225,8 +225,9 @@ impl Repository {
     }
 
     fn sync_view(&self, before: &dyn Fn(&mut IndexView)) -> Result<SyncReport> {
-        let listed: Vec<IndexId> = self.objects.list::<Segment>()?;
+        // Listed under the lock: an older listing must not undo what a newer one, or our own writer, applied.
         let mut view = self.view_mut();
+        let listed: Vec<IndexId> = self.objects.list::<Segment>()?;
         before(&mut view);
         view.sync(&listed, &|id| self.objects.get::<Segment>(id))
     }

@@ -64,6 +64,10 @@ impl Objects {
     /// Seals `value` and stores it durably.
     pub fn put<T: Record>(&self, value: &T) -> Result<Durable<Id<T::Mark>>> {
         let sealed = self.object_keys().seal(value, self.chance());
+        let (len, max) = (sealed.as_stored().len() as u64, max_len::<T>());
+        if len > max {
+            return Err(RepoError::Refused(format!("an object in {} of {len} bytes; readers take {max}", T::DIR)));
+        }
         let id = Id::of_stored(sealed.as_stored());
         self.store.put(&names::of::<T>(&id), sealed.as_stored())?;
         Ok(Durable::after_put(id))

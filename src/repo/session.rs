@@ -99,7 +99,7 @@ impl Announced {
     fn list_packs(&self, condemned: &HashSet<PackId>) -> Result<Usable> {
         let mut usable = Usable::default();
         self.objects.store().list("packs", &mut |listed| {
-            if let Some(id) = names::id_of(&listed.name)
+            if let Some(id) = names::id_of(&listed.name).filter(|id| listed.name == names::pack(id))
                 && !condemned.contains(&id)
             {
                 usable.packs.insert(id, listed.len);

@@ -231,7 +231,7 @@ pub fn every_blob(repository: &Repository, root: &TreeRef, each: OnBlob<'_>) -> 
                     blobs_of_entry(repository, entry, each)?;
                 }
                 levels.push(below);
-                if levels.len() > TREE_DEPTH_MAX {
+                if levels.len() > TREE_DEPTH_MAX + 1 {
                     return Err(RepoError::Damaged { object: "a tree".into(), why: "deeper than the limit".into() });
                 }
             }

@@ -2,7 +2,7 @@
 //! writes", steps B1 to B9).
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use super::error::{RepoError, Result};
@@ -35,6 +35,12 @@ pub struct Writer<'r> {
     /// Blobs that this writer has taken on, until a segment lists them.
     taken: Mutex<HashSet<BlobId>>,
     stored: Mutex<Unindexed>,
+    /// Our own packs, which the session may rely on as well. Nothing else is locked while this is held:
+    /// it is asked under the view's lock.
+    own: Mutex<HashMap<PackId, u64>>,
+    /// Something that was taken on could not be stored: whoever asked for it since was told that it is
+    /// known, so nothing that this writer does may be committed.
+    failed: AtomicBool,
     added: Added,
 }
 
@@ -44,8 +50,6 @@ struct Unindexed {
     packs: Vec<StoredPack>,
     blobs: usize,
     bytes: u64,
-    /// Our own packs, which the session may rely on as well.
-    own: HashMap<PackId, u64>,
     segments: Vec<Durable<IndexId>>,
 }
 
@@ -88,6 +92,8 @@ impl<'r> Writer<'r> {
             meta,
             taken: Mutex::default(),
             stored: Mutex::default(),
+            own: Mutex::default(),
+            failed: AtomicBool::new(false),
             added: Added::default(),
         })
     }
@@ -111,7 +117,7 @@ impl<'r> Writer<'r> {
     }
 
     fn relies_on(&self, pack: &PackId, len: u64) -> bool {
-        self.session.usable().contains(pack, len) || lock(&self.stored).own.get(pack) == Some(&len)
+        self.session.usable().contains(pack, len) || lock(&self.own).get(pack) == Some(&len)
     }
 
     /// Asks who has to store a blob. Of those who ask while it is not there, one is told to.
@@ -125,8 +131,21 @@ impl<'r> Writer<'r> {
         }
     }
 
+    /// Says that a blob that [`claim`](Self::claim) gave to the caller will not be stored.
+    pub fn give_up(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
     /// Stores a blob that [`claim`](Self::claim) gave to the caller; `stored` is its compressed plaintext.
     pub fn store(&self, blob: BlobHeader, stored: Vec<u8>) -> Result<()> {
+        let result = self.try_store(blob, stored);
+        if result.is_err() {
+            self.give_up();
+        }
+        result
+    }
+
+    fn try_store(&self, blob: BlobHeader, stored: Vec<u8>) -> Result<()> {
         self.added.blobs.fetch_add(1, Ordering::Relaxed);
         self.added.bytes.fetch_add(u64::from(blob.plain_len), Ordering::Relaxed);
         self.added.stored.fetch_add(blob.sealed_len(), Ordering::Relaxed);
@@ -158,7 +177,7 @@ impl<'r> Writer<'r> {
         let segment = segment_of(&self.session, &stored.packs);
         let durable = self.repository.objects().put(&segment)?;
         let ids: Vec<BlobId> = segment.records.iter().map(|record| record.placed.blob.id).collect();
-        stored.own.extend(stored.packs.iter().map(|pack| (pack.id.id(), pack.len)));
+        lock(&self.own).extend(stored.packs.iter().map(|pack| (pack.id.id(), pack.len)));
         self.repository.view_mut().add(vec![(durable.id(), segment)])?;
         stored.segments.push(durable);
         stored.packs.clear();
@@ -173,12 +192,14 @@ impl<'r> Writer<'r> {
 
     /// Puts everything that a snapshot may refer to. Nothing can be stored after it.
     fn finish_packs(self) -> Result<Written<'r>> {
-        let Writer { repository, session, data, meta, taken, stored, added } = self;
+        if self.failed.load(Ordering::Relaxed) {
+            return Err(RepoError::Refused("something could not be stored; no snapshot was made".into()));
+        }
+        let Writer { repository, session, data, meta, stored, .. } = self;
         let mut stored = stored.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
         for pack in data.finish_all()?.into_iter().chain(meta.finish_all()?) {
             stored.push(pack);
         }
-        let _ = (taken, added);
         if !stored.packs.is_empty() {
             let segment = segment_of(&session, &stored.packs);
             let durable = repository.objects().put(&segment)?;
@@ -196,7 +217,8 @@ impl<'r> Writer<'r> {
             return written.begin_anew(who, &mut snapshot);
         }
         let put = written.put_snapshot(&snapshot)?;
-        if written.session.is_there()? {
+        // If nobody can tell, it counts as gone: a snapshot stays only if it is certain to be good.
+        if matches!(written.session.is_there(), Ok(true)) {
             return Ok(put.id());
         }
         // A prune took this session for dead and may have deleted what the snapshot relies on (B8).

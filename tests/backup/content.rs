@@ -250,3 +250,45 @@ fn packs_hold_many_blobs_or_are_alone_and_their_lengths_say_little() {
     assert!(data_packs > 2);
     drop(store);
 }
+
+#[test]
+fn what_is_not_all_there_is_told_of_again_the_next_night() {
+    let (repository, _store, _cache) = repository();
+    let mut source = MemorySource::of([("a", b"1"), ("b", b"2")]);
+    source.undescribed.push("a".into());
+    for _ in 0..2 {
+        let (report, troubles) = back_up_with(&repository, &source, &options());
+        assert_eq!((report.unwrap().summary.troubles, troubles.len()), (1, 1));
+    }
+    source.undescribed.clear();
+    let report = back_up(&repository, &source);
+    let entry = Entries::new(&repository, &report.root).next().unwrap().unwrap();
+    assert_eq!(entry.meta.user.to_string(), "al");
+}
+
+#[test]
+fn a_snapshot_dated_ahead_is_not_everybodys_parent() {
+    let (repository, _store, _cache) = repository();
+    let mut source = MemorySource::of([("a", b"1")]);
+    let ahead = keepstone::format::tree::Time { secs: 9_000_000, nanos: 0 };
+    let options = keepstone::ops::backup::BackupOptions { time: Some(ahead), ..options() };
+    back_up_with(&repository, &source, &options).0.unwrap();
+    let second = back_up(&repository, &source);
+    source.set("b", *b"2");
+
+    let third = back_up(&repository, &source);
+
+    assert_eq!(third.parent, Some(saved(&second)));
+}
+
+#[test]
+fn what_no_snapshot_can_say_is_refused_before_any_work() {
+    let (repository, store, _cache) = repository();
+    let before = store.objects();
+    let source = MemorySource::of([("a", b"1")]);
+    let tags = (0..257).map(|number| number.to_string()).collect();
+    let options = keepstone::ops::backup::BackupOptions { tags, ..options() };
+
+    assert!(back_up_with(&repository, &source, &options).0.is_err());
+    assert!(store.objects() == before);
+}

@@ -173,3 +173,40 @@ fn the_order_of_writes_is_the_specs() {
     assert!(Some(looks[0]) < put && put < Some(looks[1]), "B5 before B6 before B7");
     assert!(looks[1] < first(Verb::Delete, "sessions/").unwrap(), "B7 before B9");
 }
+
+#[test]
+fn a_run_in_which_anything_could_not_be_stored_commits_nothing() {
+    // The failing pack may be any; a file that failed for its own reasons must not hide it.
+    for failing in 0..4 {
+        let (store, cache) = (MemoryStore::new(), TempDir::new().unwrap());
+        make(&store);
+        let mut source = source();
+        source.set("long", noise(77, 400_000));
+        source.unreadable.push("3".into());
+        let commits = std::sync::atomic::AtomicU64::new(0);
+        let faulty = FaultyStore::new(store.clone())
+            .fail(move |call| call.verb == Verb::Commit && commits.fetch_add(1, Relaxed) == failing);
+
+        let (ended, _) = back_up_with(&open(faulty, cache.path()), &source, &options());
+
+        assert!(ended.is_err(), "commit {failing}");
+        assert_eq!(names(&store, "snapshots/"), []);
+    }
+}
+
+#[test]
+fn a_session_that_cannot_be_looked_for_is_taken_for_gone() {
+    let (store, cache) = (MemoryStore::new(), TempDir::new().unwrap());
+    make(&store);
+    let looks = std::sync::atomic::AtomicU64::new(0);
+    let faulty = FaultyStore::new(store.clone()).fail(move |call| {
+        let is_look = call.verb == Verb::Len && call.name.starts_with("sessions/");
+        is_look && looks.fetch_add(1, Relaxed) == 1
+    });
+    let source = source();
+
+    let report = back_up(&open(faulty, cache.path()), &source);
+
+    assert_holds(&fresh(&store), &saved(&report), &source);
+    assert_eq!(names(&store, "sessions/"), []);
+}

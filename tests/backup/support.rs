@@ -64,6 +64,8 @@ pub struct MemorySource {
     pub files: BTreeMap<String, File>,
     /// Paths that cannot be opened.
     pub unreadable: Vec<String>,
+    /// Paths whose attributes cannot be read.
+    pub undescribed: Vec<String>,
     /// Whether sizes are told.
     pub is_stream: bool,
     pub stops_at_trouble: bool,
@@ -120,7 +122,10 @@ impl Source for MemorySource {
         })))
     }
 
-    fn describe(&self, _: &Found<String>) -> Result<Description, Trouble> {
+    fn describe(&self, found: &Found<String>) -> Result<Description, Trouble> {
+        if self.undescribed.contains(&found.place) {
+            return Err(Trouble { path: found.place.clone(), why: "its attributes cannot be read".into() });
+        }
         Ok(Description { user: "al".into(), ..Description::default() })
     }
 

@@ -126,6 +126,7 @@ fn finish<S: Source>(
     source: &S,
 ) -> Result<Exit, Failure> {
     let repository = open_or_make(context, args)?;
+    open::sweep(context);
     let options = options(context, &repository, args, component, paths)?;
     let counters = Arc::new(BackupCounters::default());
     let progress = Progress::watch(context, "backup", Arc::clone(&counters));

@@ -47,7 +47,7 @@ impl<'fd> Holder<'fd> {
         }
         let mut value = Vec::with_capacity(XATTR_VALUE_MAX);
         let mut xattrs = Vec::new();
-        let mut encoded_len = 0;
+        let mut encoded_len = 4; // the count of the list itself
         for name in list.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
             value.clear();
             let got = given(self.get(name, &mut value)).map_err(|error| naming(name, &error))?;

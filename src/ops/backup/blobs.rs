@@ -49,6 +49,14 @@ impl<'a> Blobs<'a> {
         if self.sink.claim(&id)? == Claim::Known {
             return Ok(id);
         }
+        let stored = self.store(kind, id, plain);
+        if stored.is_err() {
+            self.sink.give_up();
+        }
+        stored.map(|()| id)
+    }
+
+    fn store(&self, kind: BlobKind, id: BlobId, plain: Vec<u8>) -> Result<()> {
         let plain_len = u32::try_from(plain.len()).map_err(|_| too_long(plain.len()))?;
         let (compression, stored) = match self.compress(&plain)? {
             Some(shorter) => (Compression::Zstd, shorter),
@@ -58,8 +66,7 @@ impl<'a> Blobs<'a> {
         let blob = BlobHeader { id, kind, compression, stored_len, plain_len };
         self.counters.bytes_new.fetch_add(u64::from(plain_len), Relaxed);
         self.counters.bytes_stored.fetch_add(blob.sealed_len(), Relaxed);
-        self.sink.store(blob, stored)?;
-        Ok(id)
+        self.sink.store(blob, stored)
     }
 
     fn compress(&self, plain: &[u8]) -> Result<Option<Vec<u8>>> {

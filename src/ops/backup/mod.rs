@@ -15,8 +15,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::progress::BackupCounters;
 use super::source::{Source, Trouble};
 use crate::format::codec::{Ascending, Bytes};
-use crate::format::control::{Label, Lineage, SessionKind, Signature, Snapshot, SnapshotState, Summary};
+use crate::format::control::{Label, Lineage, PathBytes, SessionKind, Signature, Snapshot, SnapshotState, Summary};
 use crate::format::extras::Extras;
+use crate::format::limits::{OBJECT_MAX, PATHS_MAX, TAGS_MAX};
 use crate::format::tree::{Time, TreeRef};
 use crate::id::SnapshotId;
 use crate::repo::{self, RepoError, Repository, Who, Writer};
@@ -137,6 +138,8 @@ pub fn backup<S: Source>(
     listener: &Listener<'_>,
 ) -> Result<BackupReport, BackupError> {
     let started = repository.objects().chance().now();
+    // Before any work is done: what no snapshot can say would be found out hours later.
+    let names = Names::of(options)?;
     let sink = match options.dry_run {
         true => Sink::dry(repository),
         false => Sink::Real(Box::new(Writer::begin(repository, SessionKind::Backup, &options.who)?)),
@@ -168,7 +171,7 @@ pub fn backup<S: Source>(
             Ok(report(Outcome::Unchanged, summary))
         }
         Sink::Real(writer) => {
-            let mut snapshot = snapshot_of(options, started, finished, parent_id, root.clone(), summary)?;
+            let mut snapshot = snapshot_of(options, names, (started, finished), parent_id, root.clone(), summary);
             let id = writer.commit(&options.who, |session| {
                 snapshot.session = session.id();
                 snapshot
@@ -194,18 +197,36 @@ fn end_without_snapshot(sink: Sink<'_>, failure: Failure) -> BackupError {
     }
 }
 
+/// What people said of a snapshot, within the bounds of what one can hold.
+struct Names {
+    paths: Ascending<PathBytes, PATHS_MAX>,
+    tags: Ascending<Label, TAGS_MAX>,
+}
+
+impl Names {
+    fn of(options: &BackupOptions) -> Result<Self, RepoError> {
+        let too_long = |what: &str| RepoError::Refused(format!("{what} is longer than a snapshot can hold"));
+        let paths = options.paths.iter().map(|path| Bytes::new(path.clone())).collect::<Result<Vec<_>, _>>();
+        let tags = options.tags.iter().map(|tag| Label::new(tag.clone())).collect::<Result<Vec<_>, _>>();
+        let paths = Ascending::new(paths.map_err(|_| too_long("a path"))?);
+        let paths = paths.map_err(|_| too_long("the list of paths"))?;
+        if paths.iter().map(|path| path.len()).sum::<usize>() as u64 > OBJECT_MAX / 2 {
+            return Err(too_long("the list of paths"));
+        }
+        let tags = Ascending::new(tags.map_err(|_| too_long("a tag"))?).map_err(|_| too_long("the list of tags"))?;
+        Ok(Names { paths, tags })
+    }
+}
+
 fn snapshot_of(
     options: &BackupOptions,
-    started: Time,
-    finished: Time,
+    names: Names,
+    (started, finished): (Time, Time),
     parent: Option<SnapshotId>,
     root: TreeRef,
     summary: Summary,
-) -> Result<Snapshot, RepoError> {
-    let too_long = |what: &str| RepoError::Refused(format!("{what} is longer than a snapshot can hold"));
-    let paths = options.paths.iter().map(|path| Bytes::new(path.clone())).collect::<Result<Vec<_>, _>>();
-    let tags = options.tags.iter().map(|tag| Label::new(tag.clone())).collect::<Result<Vec<_>, _>>();
-    Ok(Snapshot {
+) -> Snapshot {
+    Snapshot {
         // The session's, once it is known which one commits.
         session: crate::id::SessionId::from_bytes([0; 32]),
         lineage: Lineage::default(),
@@ -215,13 +236,13 @@ fn snapshot_of(
         component: Label::truncated(options.component),
         host: Label::truncated(&options.who.host),
         user: Label::truncated(&options.who.user),
-        paths: Ascending::new(paths.map_err(|_| too_long("a path"))?).map_err(|_| too_long("the list of paths"))?,
-        tags: Ascending::new(tags.map_err(|_| too_long("a tag"))?).map_err(|_| too_long("the list of tags"))?,
+        paths: names.paths,
+        tags: names.tags,
         parent,
         root,
         summary,
         program: repo::program(),
         signature: Signature::default(),
         extras: Extras::default(),
-    })
+    }
 }

@@ -27,15 +27,17 @@ fn newest(repository: &Repository, options: &BackupOptions) -> Result<Option<(Sn
             && *snapshot.component == *options.component
             && snapshot.paths.iter().map(|path| &path[..]).eq(paths.iter().copied())
     };
-    let candidates: Vec<Option<(SnapshotId, Snapshot)>> = objects
+    let now = objects.chance().now();
+    // One that is dated ahead does not outrank those that really came last.
+    let rank = |found: &(SnapshotId, Snapshot)| (found.1.time <= now, found.1.time, found.0);
+    objects
         .list::<Snapshot>()?
         .into_par_iter()
         .map(|id| match objects.get::<Snapshot>(&id) {
             Ok(snapshot) => Ok(fits(&snapshot).then_some((id, snapshot))),
-            // Forgotten meanwhile, or damaged: then it is no help, and `check` will say so.
-            Err(RepoError::Missing { .. } | RepoError::Damaged { .. }) => Ok(None),
+            // Forgotten meanwhile, damaged, or beyond us: then it is no help, and `check` will say so.
+            Err(RepoError::Missing { .. } | RepoError::Damaged { .. } | RepoError::NeedsNewer { .. }) => Ok(None),
             Err(error) => Err(error),
         })
-        .collect::<Result<_>>()?;
-    Ok(candidates.into_iter().flatten().max_by_key(|(id, snapshot)| (snapshot.time, *id)))
+        .try_reduce(|| None, |a, b| Ok(a.into_iter().chain(b).max_by_key(rank)))
 }

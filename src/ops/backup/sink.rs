@@ -43,6 +43,13 @@ impl<'r> Sink<'r> {
         }
     }
 
+    /// A blob that was claimed will not be stored.
+    pub fn give_up(&self) {
+        if let Sink::Real(writer) = self {
+            writer.give_up();
+        }
+    }
+
     pub fn store(&self, blob: BlobHeader, stored: Vec<u8>) -> Result<()> {
         match self {
             Sink::Real(writer) => writer.store(blob, stored),

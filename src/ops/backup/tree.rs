@@ -31,7 +31,8 @@ pub(super) fn build<'s, S: Source>(
     listener: &Listener<'_>,
 ) -> Result<(TreeRef, Summary), Failure> {
     let assembler = Assembler::new(running.blobs, listener, source.on_trouble());
-    let parent_began = parent.map(|parent| parent.time);
+    // Dated by hand, a snapshot does not tell when it began: then nothing looks settled.
+    let parent_began = parent.filter(|parent| parent.time <= parent.finished).map(|parent| parent.time);
     let mut walk = Walk { running, source, listener, parent_began, open: Vec::new(), path: Vec::new(), assembler };
     let root = source.root();
     let listing = source.list(&root).map_err(Failure::Source)?;
@@ -148,10 +149,12 @@ impl<'s, S: Source> Walk<'_, '_, 's, S> {
     }
 
     fn is_unchanged_file(&self, entry: &Entry, found: &Found<S::Place>, size: Option<u64>) -> bool {
+        // Device numbers change with a mount: an old identity beside a new one would join two files.
+        let same_link = entry.hard_link().is_ok_and(|link| link == found.stat.hard_link);
         let same_size = matches!(&entry.node, Node::File(content) if size == Some(content.size));
         // Changed after the parent began: perhaps after it was read, within one tick of the clock.
         let settled = self.parent_began.is_some_and(|began| entry.meta.ctime < began);
-        same_size && settled && is_same_stat(&entry.meta, &found.stat)
+        same_size && same_link && settled && is_same_stat(&entry.meta, &found.stat)
     }
 
     /// The parent is a hint: what its entry refers to must be there all the same.
@@ -227,6 +230,7 @@ impl<'s, S: Source> Walk<'_, '_, 's, S> {
     /// Metadata and extras: the parent's where nothing changed, else asked for.
     fn describe(&mut self, found: &Found<S::Place>, before: Option<&Entry>) -> Result<(Meta, Extras), Failure> {
         if let Some(entry) = before.filter(|entry| is_same_stat(&entry.meta, &found.stat))
+            && entry.hard_link().is_ok_and(|link| link == found.stat.hard_link)
             && entry.extras.get(tag::XATTRS_CONTENT).is_none()
         {
             return Ok((entry.meta.clone(), entry.extras.clone()));
@@ -235,7 +239,7 @@ impl<'s, S: Source> Walk<'_, '_, 's, S> {
             Ok(description) => description,
             Err(trouble) => {
                 self.assembler.trouble(trouble)?;
-                Description::default()
+                return Ok(described(self.running.blobs, &never_unchanged(&found.stat), Description::default())?);
             }
         };
         Ok(described(self.running.blobs, &found.stat, description)?)
@@ -245,6 +249,12 @@ impl<'s, S: Source> Walk<'_, '_, 's, S> {
 fn is_same_stat(meta: &Meta, stat: &Stat) -> bool {
     (meta.mtime, meta.ctime, meta.inode) == (stat.mtime, stat.ctime, stat.inode)
         && (meta.mode, meta.uid, meta.gid) == (stat.mode, stat.uid, stat.gid)
+}
+
+/// A stat that no later one equals: what is not all there must be read again, and its trouble told again.
+/// The change time serves nothing else.
+fn never_unchanged(stat: &Stat) -> Stat {
+    Stat { ctime: Time::default(), ..*stat }
 }
 
 /// What an entry holds beside its node.
@@ -350,7 +360,14 @@ impl<'w> Assembler<'w> {
                 Ok(())
             }
             Some(Waiting::Ready(entry)) => self.add(&entry),
-            Some(Waiting::File { key, stat, promise }) => self.add_file(key, &stat, promise.wait()?),
+            Some(Waiting::File { key, stat, promise }) => {
+                let outcome = promise.wait();
+                // Workers that stop break promises; that is not what went wrong.
+                if outcome.is_err() && (self.listener.interrupted)() {
+                    return Err(Failure::Interrupted);
+                }
+                self.add_file(key, stat, outcome?)
+            }
             Some(Waiting::Leave) => self.leave(),
         }
     }
@@ -363,16 +380,17 @@ impl<'w> Assembler<'w> {
         Ok(builder.push(self.blobs.keys(), entry, &mut |kind, plain| self.blobs.save(kind, plain))?)
     }
 
-    fn add_file(&mut self, key: EntryKey, stat: &Stat, outcome: FileOutcome) -> Result<(), Failure> {
+    fn add_file(&mut self, key: EntryKey, mut stat: Stat, outcome: FileOutcome) -> Result<(), Failure> {
         self.listener.counters.files_done.fetch_add(1, Relaxed);
         match outcome {
             FileOutcome::Failed(trouble) => self.trouble(trouble),
             FileOutcome::Read(content, description, trouble) => {
                 if let Some(trouble) = trouble {
                     self.trouble(trouble)?;
+                    stat = never_unchanged(&stat);
                 }
                 self.summary.bytes_read += content.size;
-                let (meta, extras) = described(self.blobs, stat, description)?;
+                let (meta, extras) = described(self.blobs, &stat, description)?;
                 self.add(&Entry { key, node: Node::File(content), meta, extras })
             }
         }

@@ -21,14 +21,7 @@ impl Check<'_> {
         self.look_again()?;
         let mut sound = HashSet::new();
         for root in roots {
-            let mut survey = Survey {
-                check: self,
-                snapshot: root.snapshot,
-                sound,
-                open: Vec::new(),
-                harmed: 0,
-                worst: Severity::Warning,
-            };
+            let mut survey = Survey::new(self, root.snapshot, sound);
             walk(self.repository, &root.tree, &mut survey)?;
             sound = survey.sound;
             if survey.harmed > 0 {
@@ -75,13 +68,23 @@ struct Survey<'s, 'c> {
     snapshot: SnapshotId,
     /// Nodes in which and below which all is well.
     sound: HashSet<[u8; 16]>,
-    /// For each node that the walk is in, how much was harmed before it.
+    /// For each node that the walk is in, what was met before it.
     open: Vec<u64>,
+    /// How often something was met that is not well.
+    met: u64,
+    /// Paths that are harmed.
     harmed: u64,
     worst: Severity,
+    /// Hashes of the paths of directories of which not all can be read: several of their nodes may be bad.
+    directories: HashSet<blake3::Hash>,
 }
 
-impl Survey<'_, '_> {
+impl<'s, 'c> Survey<'s, 'c> {
+    fn new(check: &'s Check<'c>, snapshot: SnapshotId, sound: HashSet<[u8; 16]>) -> Self {
+        let (open, directories) = (Vec::new(), HashSet::new());
+        Survey { check, snapshot, sound, open, met: 0, harmed: 0, worst: Severity::Warning, directories }
+    }
+
     fn name(&mut self, path: &[u8], severity: Severity, why: String) {
         self.harmed += 1;
         self.worst = self.worst.max(severity);
@@ -97,19 +100,20 @@ impl Visit for Survey<'_, '_> {
         if self.sound.contains(&node_key(&node.id, node.level, node.entries, node.bytes)) {
             return Go::Past;
         }
-        self.open.push(self.harmed);
+        self.open.push(self.met);
         Go::Into
     }
 
     fn entry(&mut self, path: &[u8], entry: &Entry) -> Result<Go> {
         if let Some((severity, why)) = self.check.harm_of(entry)? {
+            self.met += 1;
             self.name(path, severity, why);
         }
         Ok(Go::Into)
     }
 
     fn leave(&mut self, node: &TreeRef) {
-        if self.open.pop() == Some(self.harmed) {
+        if self.open.pop() == Some(self.met) {
             self.sound.insert(node_key(&node.id, node.level, node.entries, node.bytes));
         }
     }
@@ -123,7 +127,10 @@ impl Visit for Survey<'_, '_> {
             RepoError::Missing { what } => format!("not all of it can be read: {what} is missing"),
             other => reason(other),
         };
-        self.name(path, Severity::of(&error), why);
+        self.met += 1;
+        if self.directories.insert(blake3::hash(path)) {
+            self.name(path, Severity::of(&error), why);
+        }
         Ok(())
     }
 }

@@ -56,7 +56,7 @@ impl Check<'_> {
         self.tell_of_vanished()
     }
 
-    /// Reads a pack by its own directory. Gives it back if that cannot be used.
+    /// Reads a pack by its own directory. Gives it back if it is to be read by what the index says.
     fn read_pack(&self, id: &PackId, info: &PackInfo) -> Result<Option<PackId>> {
         let Some(opener) = self.open_pack(id, info)? else { return Ok(None) };
         let directory = match read_directory(self.repository, id, info.len, &opener) {
@@ -68,16 +68,20 @@ impl Check<'_> {
         };
         let mut look = PackLook::default();
         self.compare_with_index(id, info, &directory, &mut look)?;
-        let read = self.read_through(id, info.len, &opener, &directory.blobs, &mut look);
-        match read {
+        match self.read_through(id, info.len, &opener, &directory.blobs, &mut look) {
             Ok(hash) if PackId::from_bytes(hash) != *id => {
                 look.wrong.push("its bytes do not have the hash that it is named by".into());
             }
             Ok(_) => {}
             Err(error) => self.trouble_with(id, &error),
         }
-        self.conclude(id, look);
-        Ok(None)
+        if look.wrong.is_empty() {
+            self.conclude(id, look);
+            return Ok(None);
+        }
+        look.wrong.iter().for_each(|why| self.tell(Finding::object(Severity::Damage, pack_name(id), why)));
+        // Another pack in its place opens as well as any: what counts is what the index says.
+        Ok(Some(*id))
     }
 
     /// Tells why a pack cannot be read. One that was there when the packs were listed may have been pruned
@@ -144,7 +148,7 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Reads packs whose own directory cannot be used by what the index says of them.
+    /// Reads packs, whose own directories cannot be trusted, by what the index says of them.
     fn read_by_index(&self, packs: &[PackId], table: &PackTable) -> Result<()> {
         for packs in packs.chunks(SUSPECTS_AT_ONCE) {
             let mut rows: HashMap<PackId, Vec<Placed>> = packs.iter().map(|id| (*id, Vec::new())).collect();
@@ -235,7 +239,7 @@ impl Check<'_> {
         }
     }
 
-    /// Tells what is wrong with a pack, in one finding for the pack and one for its blobs.
+    /// Counts a pack that was read, and tells of its bad blobs in one finding.
     fn conclude(&self, id: &PackId, look: PackLook) {
         self.done(1);
         self.count(|report| {
@@ -243,9 +247,6 @@ impl Check<'_> {
             report.bytes_read += look.bytes;
             report.blobs_read += look.blobs;
         });
-        for why in look.wrong {
-            self.tell(Finding::object(Severity::Damage, pack_name(id), why));
-        }
         if let Some(first) = look.first_bad {
             let why = match look.bad.len() {
                 1 => first,

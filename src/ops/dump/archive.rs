@@ -7,7 +7,8 @@ use super::ahead::{Piece, Pieces, Ready};
 use super::content::ContentReader;
 use super::flat::is_plain;
 use super::{DumpError, DumpReport, Reporter};
-use crate::format::tree::{Entry, HardLink, Node, Xattrs};
+use crate::format::tree::{Entry, Node, Xattrs};
+use crate::ops::links::SameFile;
 use crate::repo::Repository;
 
 /// An archive in the making.
@@ -38,7 +39,7 @@ pub(super) struct Archivist<'a, A> {
     archive: A,
     reporter: Reporter<'a>,
     /// Files with several names that are in the archive.
-    links: HashMap<HardLink, Vec<u8>>,
+    links: HashMap<SameFile, Vec<u8>>,
 }
 
 impl<'a, A: Archive> Archivist<'a, A> {
@@ -74,7 +75,7 @@ impl<'a, A: Archive> Archivist<'a, A> {
             self.reporter.unreadable(path, &error, "; its attributes are not in the archive");
             Xattrs::default()
         });
-        let identity = entry.hard_link().ok().flatten().filter(|_| A::HAS_LINKS);
+        let identity = SameFile::of(entry).ok().flatten().filter(|_| A::HAS_LINKS);
         let first = identity.and_then(|identity| self.links.get(&identity));
         let item = Item { path, entry, xattrs: &xattrs, link_to: first.map(|path| &path[..]) };
         let added = match &entry.node {

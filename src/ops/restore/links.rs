@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::report::Deed;
 use super::run::{Decision, Run};
 use super::window::{Fate, Wanted, restore_content};
-use crate::format::tree::HardLink;
+use crate::ops::links::SameFile;
 use crate::ops::source::Trouble;
 use crate::ops::target::DirPath;
 use crate::repo::RepoError;
 
 /// The files with several names that were met so far: one small record for each.
 #[derive(Default)]
-pub(super) struct Links(HashMap<HardLink, Known>);
+pub(super) struct Links(HashMap<SameFile, Known>);
 
 enum Known {
     /// It is being restored.

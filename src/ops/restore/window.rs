@@ -13,7 +13,8 @@ use super::run::{Decision, Run};
 use super::sift::sift;
 use super::standing::StandingFile;
 use crate::format::content::{Body, Content};
-use crate::format::tree::{Entry, HardLink, Node};
+use crate::format::tree::{Entry, Node};
+use crate::ops::links::SameFile;
 use crate::ops::source::Trouble;
 use crate::ops::target::DirPath;
 
@@ -78,8 +79,8 @@ impl Wanted {
     }
 
     /// Its link identity. One that makes no sense links it to nothing: it is restored by itself.
-    pub fn hard_link(&self) -> Option<HardLink> {
-        self.entry.hard_link().ok().flatten()
+    pub fn hard_link(&self) -> Option<SameFile> {
+        SameFile::of(&self.entry).ok().flatten()
     }
 }
 

@@ -165,7 +165,7 @@ fn write(
     }
     write.commit()?;
     drop(database);
-    // Opened before it has its name: from then on another process may merge it away.
+    // Opened before others can see it: whoever sees it may merge it into another and remove it.
     let mut level = Level::open(temporary.path())?;
     temporary.persist(&path)?;
     level.path = path;

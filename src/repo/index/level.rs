@@ -185,24 +185,29 @@ impl Level {
 
     /// The live rows of `id`, each with its pack.
     pub fn find(&self, id: &BlobId, each: &mut dyn FnMut(&BlobRow, &PackRow)) -> std::result::Result<(), String> {
-        contained(|| {
-            if let Some(rows) = self.blobs.get(id.as_bytes()).map_err(|error| error.to_string())? {
-                self.live_rows(rows.value()).for_each(|(row, pack)| each(&row, pack));
-            }
-            Ok(())
-        })
+        // Copied out within: redb looks at a damaged page as late as when its value is asked for.
+        let found = contained(|| {
+            let rows = self.blobs.get(id.as_bytes()).map_err(|error| error.to_string())?;
+            Ok::<_, String>(rows.map(|rows| rows.value().to_vec()))
+        })?;
+        let Some(rows) = found else { return Ok(()) };
+        self.live_rows(&rows).for_each(|(row, pack)| each(&row, pack));
+        Ok(())
     }
 
     /// All live rows, ascending by id.
     pub fn each(&self, each: &mut dyn FnMut(&BlobId, &BlobRow, &PackRow)) -> std::result::Result<(), String> {
-        contained(|| {
-            for found in self.iter()? {
-                let (id, rows) = found.map_err(|error| error.to_string())?;
-                let id = BlobId::from_bytes(*id.value());
-                self.live_rows(rows.value()).for_each(|(row, pack)| each(&id, &row, pack));
-            }
-            Ok(())
-        })
+        let mut all = contained(|| self.iter())?;
+        let mut next = || {
+            contained(|| {
+                let row = all.next().transpose().map_err(|error| error.to_string())?;
+                Ok::<_, String>(row.map(|(id, rows)| (BlobId::from_bytes(*id.value()), rows.value().to_vec())))
+            })
+        };
+        while let Some((id, rows)) = next()? {
+            self.live_rows(&rows).for_each(|(row, pack)| each(&id, &row, pack));
+        }
+        Ok(())
     }
 
     fn live_rows<'a>(&'a self, rows: &'a [u8]) -> impl Iterator<Item = (BlobRow, &'a PackRow)> {

@@ -9,9 +9,11 @@ use super::level::{Level, Location};
 use crate::format::segment::Segment;
 use crate::id::{BlobId, IndexId, PackId};
 use crate::repo::error::{RepoError, Result};
+use crate::repo::metacache::remove_abandoned;
 
-/// Blob records that become one level at a time: bounds the memory of a rebuild to about 100 MB.
-const RECORDS_AT_ONCE: usize = 1 << 20;
+/// Blob records that become one level at a time: bounds the memory of a rebuild to some 40 MB,
+/// or to the largest segment.
+const RECORDS_AT_ONCE: usize = 1 << 18;
 /// A level is merged with the next larger one unless it is smaller by this factor.
 const GROWTH: u64 = 4;
 
@@ -19,6 +21,8 @@ const GROWTH: u64 = 4;
 pub struct IndexView {
     dir: PathBuf,
     levels: Vec<Level>,
+    /// Segments that this process found damaged: fetching them again for each lost blob helps nobody.
+    damaged: BTreeMap<IndexId, String>,
 }
 
 /// What bringing a view up to date found.
@@ -47,11 +51,11 @@ impl IndexView {
                 Err(_) if !path.exists() => {}
                 Err(why) => {
                     report.unusable.push(format!("{}: {why}", path.display()));
-                    fs::remove_file(&path).map_err(|error| local("remove", &path, error))?;
+                    remove(&path);
                 }
             }
         }
-        Ok((IndexView { dir: dir.to_owned(), levels }, report))
+        Ok((IndexView { dir: dir.to_owned(), levels, damaged: BTreeMap::new() }, report))
     }
 
     /// Makes the view say what `listed` says, the segments in the repository: applies new ones, passes
@@ -78,6 +82,7 @@ impl IndexView {
     /// Throws away what was built so far: it is not believed any more.
     pub fn clear(&mut self) {
         self.levels.drain(..).for_each(|level| remove(&level.path));
+        self.damaged.clear();
     }
 
     /// Applies segments that this process has just written itself.
@@ -94,24 +99,29 @@ impl IndexView {
     ) -> Result<usize> {
         let (mut batch, mut records, mut applied) = (Vec::new(), 0, 0);
         for id in fresh {
+            if let Some(why) = self.damaged.get(&id) {
+                damaged.push((id, why.clone()));
+                continue;
+            }
             let segment = match get(&id) {
                 Ok(segment) => segment,
                 // Replaced and deleted between the listing and now.
                 Err(RepoError::Missing { .. }) => continue,
                 // Harms nothing but what it alone lists: whoever needs that will miss it, and say so.
                 Err(error @ RepoError::Damaged { .. }) => {
+                    self.damaged.insert(id, error.to_string());
                     damaged.push((id, error.to_string()));
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            records += segment.records.len();
-            applied += 1;
-            batch.push((id, segment));
-            if records >= RECORDS_AT_ONCE {
+            if records + segment.records.len() > RECORDS_AT_ONCE && !batch.is_empty() {
                 self.push_level(std::mem::take(&mut batch))?;
                 records = 0;
             }
+            records += segment.records.len();
+            applied += 1;
+            batch.push((id, segment));
         }
         if !batch.is_empty() {
             self.push_level(batch)?;
@@ -220,7 +230,7 @@ impl IndexView {
 
 fn level_files(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(dir).map_err(|error| local("list", dir, error))?;
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path())).inspect(|path| remove_abandoned(path));
     Ok(paths.filter(|path| path.extension().is_some_and(|extension| extension == "level")).collect())
 }
 

@@ -1,19 +1,21 @@
 //! The keychain: from a passphrase to the newest keyring, and on to the next (format-spec, "Keys").
 
+mod generations;
+mod slots;
+
 use super::error::{RepoError, Result};
 use super::names::{self, KeyringObject, KeyslotObject};
-use super::objects::{get_named, list_ids};
 use crate::crypto::{
-    Argon2Profile, Chance, CryptoError, SlotSecret, create_slot, generate_epoch, generate_keyring, open_keyring,
-    open_slot, seal_keyring,
+    Argon2Profile, Chance, SlotSecret, create_slot, generate_epoch, generate_keyring, open_keyring, seal_keyring,
 };
 use crate::format::codec::Ascending;
 use crate::format::control::Label;
 use crate::format::extras::Extras;
-use crate::format::keys::{Config, KEYSLOT_LEN, Key, Keyring, KeyringHeader, Keyslot, Settings, Slot};
-use crate::format::limits::{OBJECT_MAX, SLOTS_MAX};
+use crate::format::keys::{Config, Key, Keyring, KeyringHeader, Keyslot, Settings, Slot};
 use crate::id::{KeyringId, KeyslotId, RepositoryId};
-use crate::storage::{Store, StoreError};
+use crate::storage::Store;
+use generations::{Branch, StoredKeyrings};
+use slots::{Found, find_slot, read_config};
 
 /// Features that this version knows; a keyring that requires another cannot be used.
 const KNOWN_FEATURES: &[u32] = &[];
@@ -71,8 +73,8 @@ impl Keychain {
     /// Opens the newest keyring with a passphrase.
     pub fn unlock(store: &dyn Store, passphrase: &[u8]) -> Result<Keychain> {
         let config = read_config(store)?;
-        let (slot, repository, secret) = find_slot(store, config, passphrase)?;
-        let Branch { ids: branch, keyring } = newest(store, &secret)?;
+        let Found { slot, repository, secret, branch: Branch { ids: branch, keyring } } =
+            find_slot(store, config, passphrase)?;
         let id = *branch.last().expect("a branch has a newest generation");
         if keyring.repository != repository {
             let why = "it belongs to another repository".into();
@@ -163,30 +165,24 @@ impl Keychain {
                 store.delete(&names::of::<KeyslotObject>(&slot))?;
             }
             store.delete(&names::of::<KeyringObject>(&put))?;
-            let branch = newest(store, &self.secret)?;
+            let branch = StoredKeyrings::read(store)?.newest(&self.secret)?;
             self.id = *branch.ids.last().expect("a branch has a newest generation");
             (self.branch, self.keyring) = (branch.ids, branch.keyring);
         }
         Err(RepoError::Conflict("someone else keeps changing the keys of this repository".into()))
     }
 
-    /// Whether no other object claims to be of the generation that `put` is, as far as a header tells.
+    /// Whether no other object claims to be of the generation that `put` is.
     fn is_only_successor(&self, store: &dyn Store, put: &KeyringId) -> Result<bool> {
         let public = self.secret.public();
-        let claims = |bytes: &[u8]| {
-            KeyringHeader::split(bytes).is_ok_and(|(header, _)| {
-                // One that leaves us out cannot be opened to see: it may be the one that removed us.
-                let leaves_us_out = header.stanzas.iter().all(|stanza| stanza.public != public);
-                header.prefix.epoch == self.keyring.generation.saturating_add(1)
-                    && (leaves_us_out || open_keyring(bytes, &self.secret, &self.keyring.next_auth).is_ok())
-            })
+        let is_rival = |bytes: &[u8], header: &KeyringHeader| {
+            // One that leaves us out cannot be opened to see: it may be the one that removed us.
+            let leaves_us_out = header.stanzas.iter().all(|stanza| stanza.public != public);
+            header.prefix.epoch == self.keyring.generation.saturating_add(1)
+                && (leaves_us_out || open_keyring(bytes, &self.secret, &self.keyring.next_auth).is_ok())
         };
-        for id in list_ids(store, <KeyringObject as names::Stored>::DIR)? {
-            if id != *put && read_keyring(store, &id).is_ok_and(|bytes| claims(&bytes)) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let stored = StoredKeyrings::read(store)?;
+        Ok(!stored.iter().any(|(id, bytes, header)| id != put && is_rival(bytes, header)))
     }
 
     /// The generation after this one. Whoever is removed knows the keys of all epochs so far: what is
@@ -231,146 +227,4 @@ impl Keychain {
             (self.slot, self.secret) = (slot, secret);
         }
     }
-}
-
-/// The repository's id; `None` when the config is lost but keys are there, which know it too.
-fn read_config(store: &dyn Store) -> Result<Option<RepositoryId>> {
-    let object = names::config();
-    match store.get(&object, OBJECT_MAX) {
-        Ok(bytes) => match Config::from_bytes(&bytes) {
-            Ok(config) => Ok(Some(config.repository)),
-            Err(error) if error.newer => Err(RepoError::malformed(&object, error)),
-            Err(error) => {
-                tracing::warn!("the object config is damaged ({error}); going on by what the keys say");
-                Ok(None)
-            }
-        },
-        Err(StoreError::NotFound { .. }) => {
-            if list_slots(store)?.is_empty() {
-                return Err(RepoError::NoRepository { place: store.place() });
-            }
-            tracing::warn!("the object config is missing; going on by what the keys say");
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn list_slots(store: &dyn Store) -> Result<Vec<KeyslotId>> {
-    list_ids(store, <KeyslotObject as names::Stored>::DIR)
-}
-
-fn find_slot(
-    store: &dyn Store,
-    repository: Option<RepositoryId>,
-    passphrase: &[u8],
-) -> Result<(KeyslotId, RepositoryId, SlotSecret)> {
-    let mut unusable = None;
-    let slots = list_slots(store)?;
-    let none_at_all = slots.is_empty();
-    // More than a repository can have were not all put there by us; each costs time and memory to try.
-    for id in slots.into_iter().take(SLOTS_MAX) {
-        let slot = match read_slot(store, &id) {
-            Ok(slot) if repository.is_none_or(|repository| repository == slot.repository) => slot,
-            Ok(_) => continue,
-            Err(error) => {
-                tracing::warn!("{error}");
-                unusable = Some(error);
-                continue;
-            }
-        };
-        match open_slot(&slot, passphrase) {
-            Ok(secret) => return Ok((id, slot.repository, secret)),
-            Err(CryptoError::WrongPassphrase) => {}
-            Err(error) => unusable = Some(RepoError::unopened(names::of::<KeyslotObject>(&id), error)),
-        }
-    }
-    match unusable {
-        Some(error) => Err(error),
-        None if none_at_all => Err(RepoError::Missing { what: "every key slot of this repository".into() }),
-        None => Err(RepoError::WrongPassword),
-    }
-}
-
-fn read_slot(store: &dyn Store, id: &KeyslotId) -> Result<Keyslot> {
-    let object = names::of::<KeyslotObject>(id);
-    let bytes = get_named(store, &object, id, KEYSLOT_LEN as u64)?;
-    Keyslot::from_bytes(&bytes).map_err(|error| RepoError::malformed(&object, error))
-}
-
-/// A line of generations, and the newest of them.
-struct Branch {
-    ids: Vec<KeyringId>,
-    keyring: Keyring,
-}
-
-/// The branch that leads on from the generation that `secret`'s slot was first listed in. Where
-/// generations fork, the branch with the highest last generation counts, then the smallest id.
-fn newest(store: &dyn Store, secret: &SlotSecret) -> Result<Branch> {
-    let ids: Vec<KeyringId> = list_ids(store, <KeyringObject as names::Stored>::DIR)?;
-    let mut stored = Vec::new();
-    let mut trouble = None;
-    for id in ids {
-        match read_keyring(store, &id) {
-            Ok(keyring) => stored.push((id, keyring)),
-            Err(error) => {
-                tracing::warn!("{error}");
-                trouble = Some(error);
-            }
-        }
-    }
-    let mut best: Option<Branch> = None;
-    let mut open: Vec<Branch> =
-        openable(&stored, secret, &secret.auth).map(|(id, keyring)| Branch { ids: vec![id], keyring }).collect();
-    while let Some(branch) = open.pop() {
-        for (id, next) in openable(&stored, secret, &branch.keyring.next_auth) {
-            if leads_on(&branch, &next) {
-                open.push(Branch { ids: [&branch.ids[..], &[id]].concat(), keyring: next });
-            }
-        }
-        if best.as_ref().is_none_or(|best| branch.rank() > best.rank()) {
-            best = Some(branch);
-        }
-    }
-    best.ok_or_else(|| trouble.unwrap_or_else(|| RepoError::Missing { what: "a keyring that this key opens".into() }))
-}
-
-impl Branch {
-    fn rank(&self) -> (u32, std::cmp::Reverse<Option<&KeyringId>>) {
-        (self.keyring.generation, std::cmp::Reverse(self.ids.last()))
-    }
-}
-
-/// Whether `next` is a generation after the branch: what lasts for life is carried over, no epoch is lost.
-fn leads_on(branch: &Branch, next: &Keyring) -> bool {
-    let keyring = &branch.keyring;
-    next.predecessor.as_ref() == branch.ids.last()
-        && Some(next.generation) == keyring.generation.checked_add(1)
-        && (next.repository, &next.identity, &next.chunking)
-            == (keyring.repository, &keyring.identity, &keyring.chunking)
-        && next
-            .epochs
-            .iter()
-            .map(|epoch| &epoch.number)
-            .take(keyring.epochs.len())
-            .eq(keyring.epochs.iter().map(|epoch| &epoch.number))
-        && next.epochs.iter().zip(keyring.epochs.iter()).all(|(next, old)| {
-            (&next.data, &next.metadata, &next.index, &next.control)
-                == (&old.data, &old.metadata, &old.index, &old.control)
-        })
-}
-
-fn openable<'a>(
-    stored: &'a [(KeyringId, Vec<u8>)],
-    secret: &'a SlotSecret,
-    auth: &'a Key,
-) -> impl Iterator<Item = (KeyringId, Keyring)> + 'a {
-    stored.iter().filter_map(move |(id, bytes)| Some((*id, open_keyring(bytes, secret, auth).ok()?)))
-}
-
-fn read_keyring(store: &dyn Store, id: &KeyringId) -> Result<Vec<u8>> {
-    let object = names::of::<KeyringObject>(id);
-    let bytes = get_named(store, &object, id, OBJECT_MAX)?;
-    KeyringHeader::split(&bytes).map_err(|error| RepoError::malformed(&object, error))?;
-    Ok(bytes)
 }
