@@ -130,6 +130,15 @@ class Bench:
             shutil.rmtree(self.work / tool.name)
 
 
+def make_flat(directory, count):
+    """One directory of `count` files, each with a few bytes of its own."""
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    for number in range(count):
+        (directory / f"{number:08}").write_text(f"file {number}\n")
+    return directory
+
+
 def become(tree, source):
     """Makes `source` hold what `tree` does, touching only what differs."""
     source.mkdir(exist_ok=True)
@@ -151,6 +160,7 @@ def main():
     words.add_argument("--docs", type=Path, help="a directory of documents")
     words.add_argument("--tree", type=Path, help="a directory of many small files")
     words.add_argument("--next", type=Path, help="the same tree, some days later")
+    words.add_argument("--flat", type=int, metavar="N", help="also: one directory of N small files")
     words.add_argument("--work", type=Path, required=True, help="an empty place for repositories and targets, best on tmpfs")
     words.add_argument("--rounds", type=int, default=3)
     words.add_argument("--keepstone", default=str(Path(__file__).resolve().parent.parent / "target/release/keepstone"))
@@ -159,7 +169,9 @@ def main():
     for tool in tools(args.keepstone):
         if not shutil.which(tool.program):
             print(f"left out, not found: {tool.program}")
-    for title, source, following in (("documents", args.docs, None), ("source tree", args.tree, args.next)):
+    flat = args.flat and make_flat(args.work.resolve() / "flat", args.flat)
+    sources = ("documents", args.docs, None), ("source tree", args.tree, args.next), ("one directory", flat, None)
+    for title, source, following in sources:
         if source is None:
             continue
         tree, following, source = source.resolve(), following and following.resolve(), args.work.resolve() / "source"
