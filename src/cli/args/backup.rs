@@ -32,8 +32,8 @@ pub struct BackupArgs {
     /// How hard to compress: none, fast, default, max or a zstd level (or KEEPSTONE_COMPRESSION)
     #[arg(long, value_name = "HOW")]
     pub compression: Option<Compression>,
-    /// How large to make packs, 4 MiB to 256 MiB (or KEEPSTONE_PACK_SIZE)
-    #[arg(long, value_name = "SIZE")]
+    /// With --init: how large its packs are, 4 MiB to 256 MiB (or KEEPSTONE_PACK_SIZE)
+    #[arg(long, value_name = "SIZE", requires = "init")]
     pub pack_size: Option<PackSize>,
     /// Read everything again, even what looks unchanged
     #[arg(short, long, conflicts_with = "parent")]
