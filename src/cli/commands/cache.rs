@@ -1,4 +1,5 @@
-//! `cache`: what this machine keeps of repositories, all of which can be made again. Touches the disk.
+//! `cache`: what this machine keeps of repositories, all of which can be made again. Touches the world:
+//! disk, clock.
 //!
 //! A cache is a directory named by a repository's id. Beside them lies `pins/`, what this machine has seen
 //! of each place: it tells a rolled-back store, so it goes only with the repository that it is about.

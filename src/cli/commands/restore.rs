@@ -1,4 +1,4 @@
-//! `restore`.
+//! `restore`. Touches the world: disk, clock.
 
 use std::path::Path;
 use std::sync::Arc;
