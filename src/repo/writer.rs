@@ -113,7 +113,15 @@ impl<'r> Writer<'r> {
         if lock(&self.taken).contains(id) {
             return Ok(true);
         }
-        self.repository.view().lies_in(id, |pack, len| self.relies_on(pack, len))
+        let look = || self.repository.view().lies_in(id, |pack, len| self.relies_on(pack, len));
+        match look() {
+            // The local view is damaged, not the repository: it is built anew, and says what it should.
+            Err(RepoError::Local { .. }) => {
+                self.repository.rebuild_index()?;
+                look()
+            }
+            looked => looked,
+        }
     }
 
     fn relies_on(&self, pack: &PackId, len: u64) -> bool {

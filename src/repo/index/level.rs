@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use redb::{ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 
+use crate::format::limits::{BLOB_PLAIN_MAX, BLOB_STORED_MAX};
 use crate::format::pack::{BlobHeader, BlobKind, Compression, Placed};
 use crate::format::segment::PackClass;
 use crate::id::{BlobId, IndexId, PackId};
@@ -93,7 +94,7 @@ impl BlobRow {
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut cursor = Cursor(bytes);
-        Some(BlobRow {
+        let row = BlobRow {
             pack: u32::from_le_bytes(cursor.take()),
             segment: u32::from_le_bytes(cursor.take()),
             kind: BlobKind::from_byte(cursor.take::<1>()[0])?,
@@ -104,7 +105,9 @@ impl BlobRow {
             offset: u64::from_le_bytes(cursor.take()),
             stored_len: u32::from_le_bytes(cursor.take()),
             plain_len: u32::from_le_bytes(cursor.take()),
-        })
+        };
+        // Memory is given by these lengths.
+        (row.stored_len <= BLOB_STORED_MAX && row.plain_len <= BLOB_PLAIN_MAX).then_some(row)
     }
 }
 
