@@ -10,9 +10,9 @@ use keepstone::format::control::{Condemned, Forgotten, Label, Lineage, Session, 
 use keepstone::format::extras::Extras;
 use keepstone::format::tree::Time;
 use keepstone::id::{PackId, SnapshotId};
-use keepstone::ops::check::{CheckReport, Finding, ReadData, Severity, Subject, check};
+use keepstone::ops::check::{CheckReport, Finding, Listener, ReadData, Severity, Subject, check};
 use keepstone::ops::progress::WorkCounters;
-use keepstone::repo::{self, CacheDir, Repository, SystemChance};
+use keepstone::repo::{self, CacheDir, RepoError, Repository, SystemChance};
 use keepstone::storage::{MemoryStore, ObjectName};
 
 use stored::{About, Files, commit, files, init, noise, open, run, try_open};
@@ -128,7 +128,9 @@ impl DefaultHost for Label {
 fn check_with(repository: &mut Repository, read: ReadData) -> (CheckReport, Vec<Finding>) {
     let findings = Mutex::new(Vec::new());
     let counters = WorkCounters::new("objects");
-    let report = check(repository, read, &counters, &|finding| findings.lock().unwrap().push(finding.clone())).unwrap();
+    let on_finding = |finding: &Finding| findings.lock().unwrap().push(finding.clone());
+    let listener = Listener { counters: &counters, on_finding: &on_finding, interrupted: &|| false };
+    let report = check(repository, read, &listener).unwrap();
     (report, findings.into_inner().unwrap())
 }
 
@@ -171,6 +173,18 @@ fn strike(store: &MemoryStore, name: &ObjectName, other: &ObjectName, blow: Blow
         Blow::Doubled => bytes = [bytes.clone(), bytes].concat(),
     }
     store.set(name, bytes);
+}
+
+#[test]
+fn a_check_that_is_told_to_stop_stops_and_calls_nothing_damaged() {
+    let scene = Scene::new();
+    let counters = WorkCounters::new("objects");
+    let on_finding = |finding: &Finding| panic!("{finding:?}");
+    let listener = Listener { counters: &counters, on_finding: &on_finding, interrupted: &|| true };
+
+    let ended = check(&mut open(scene.copy()), ReadData::All, &listener);
+
+    assert!(matches!(ended, Err(RepoError::Interrupted)));
 }
 
 #[test]

@@ -109,6 +109,7 @@ pub fn failure(error: RepoError) -> Failure {
         RepoError::NeedsNewer { .. } => Exit::TooNew,
         RepoError::Damaged { .. } | RepoError::Missing { .. } => Exit::Damage,
         RepoError::Conflict(_) => Exit::Busy,
+        RepoError::Interrupted => Exit::Interrupted,
         RepoError::Occupied { .. } | RepoError::Refused(_) | RepoError::Store(_) | RepoError::Local { .. } => {
             Exit::Failed
         }

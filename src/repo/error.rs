@@ -51,6 +51,9 @@ pub enum RepoError {
     /// The request cannot be done, and why.
     #[error("{0}")]
     Refused(String),
+    /// Asked to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// Someone else's work makes this one impossible now.
     #[error("{0}")]
     Conflict(String),

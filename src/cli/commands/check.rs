@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::cli::args::check::{self as args, CheckArgs};
 use crate::cli::render::{PathFields, printable, size};
 use crate::cli::values::ReadDataSubset;
-use crate::cli::{Context, Exit, Failure, Progress, open};
-use crate::ops::check::{CheckReport, Finding, ReadData, Severity, Subject, check};
+use crate::cli::{Context, Exit, Failure, Progress, open, signals};
+use crate::ops::check::{CheckReport, Finding, Listener, ReadData, Severity, Subject, check};
 use crate::ops::progress::WorkCounters;
 use crate::repo::noun;
 
@@ -17,7 +17,9 @@ pub fn run(context: &Context, args: &CheckArgs) -> Result<Exit, Failure> {
     let mut repository = open::repository_to_check(context)?;
     let counters = Arc::new(WorkCounters::new("objects"));
     let progress = Progress::watch(context, "check", Arc::clone(&counters));
-    let report = check(&mut repository, read_data(args), &counters, &|finding| tell(context, finding));
+    let on_finding = |finding: &Finding| tell(context, finding);
+    let listener = Listener { counters: &counters, on_finding: &on_finding, interrupted: &signals::interrupted };
+    let report = check(&mut repository, read_data(args), &listener);
     drop(progress);
     let report = report.map_err(open::failure)?;
     summarize(context, &report)?;

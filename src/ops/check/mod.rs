@@ -26,7 +26,7 @@ use super::progress::WorkCounters;
 use crate::format::pack::BlobKind;
 use crate::format::tree::TreeRef;
 use crate::id::{BlobId, PackId, SnapshotId};
-use crate::repo::{Repository, Result};
+use crate::repo::{RepoError, Repository, Result};
 
 /// Harmed paths that are named for one snapshot, and lost blobs that are named at all; the rest is counted.
 const NAMED_MAX: u64 = 1000;
@@ -34,22 +34,25 @@ const NAMED_MAX: u64 = 1000;
 /// Told of each finding as it is made, by one thread at a time.
 pub type OnFinding<'a> = &'a (dyn Fn(&Finding) + Sync);
 
+/// Whom a check talks to while it runs.
+pub struct Listener<'a> {
+    /// Raised for each object, node and pack, and by the bytes of packs that are read.
+    pub counters: &'a WorkCounters,
+    /// Told of each finding.
+    pub on_finding: OnFinding<'a>,
+    /// Asked, often, whether to stop.
+    pub interrupted: &'a (dyn Fn() -> bool + Sync),
+}
+
 /// Checks a repository. Whoever wants the index read from the store as well opens it with
 /// [`CacheDir::Temporary`](crate::repo::CacheDir::Temporary).
 ///
-/// `counters` count objects, nodes and packs, and the bytes of packs that are read.
-///
 /// # Errors
 ///
-/// Only if the store cannot be listed or the local index fails; damage is a finding.
-pub fn check(
-    repository: &mut Repository,
-    read_data: ReadData,
-    counters: &WorkCounters,
-    on_finding: OnFinding<'_>,
-) -> Result<CheckReport> {
+/// Only if the store cannot be listed, the local index fails, or it is told to stop; damage is a finding.
+pub fn check(repository: &mut Repository, read_data: ReadData, listener: &Listener<'_>) -> Result<CheckReport> {
     repository.bypass_meta_cache();
-    Check::new(repository, counters, on_finding).run(read_data)
+    Check::new(repository, listener).run(read_data)
 }
 
 /// A check at work.
@@ -57,6 +60,7 @@ struct Check<'c> {
     repository: &'c Repository,
     counters: &'c WorkCounters,
     on_finding: OnFinding<'c>,
+    interrupted: &'c (dyn Fn() -> bool + Sync),
     report: Mutex<CheckReport>,
     /// Packs in the store, with their lengths.
     stored: RwLock<HashMap<PackId, u64>>,
@@ -80,11 +84,12 @@ struct Root {
 }
 
 impl<'c> Check<'c> {
-    fn new(repository: &'c Repository, counters: &'c WorkCounters, on_finding: OnFinding<'c>) -> Self {
+    fn new(repository: &'c Repository, listener: &Listener<'c>) -> Self {
         Check {
             repository,
-            counters,
-            on_finding,
+            counters: listener.counters,
+            on_finding: listener.on_finding,
+            interrupted: listener.interrupted,
             report: Mutex::default(),
             stored: RwLock::default(),
             bad: RwLock::default(),
@@ -102,6 +107,11 @@ impl<'c> Check<'c> {
             self.attribute(&roots)?;
         }
         Ok(self.report.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+
+    /// Ends the check when it is told to stop.
+    fn go_on(&self) -> Result<()> {
+        if (self.interrupted)() { Err(RepoError::Interrupted) } else { Ok(()) }
     }
 
     /// Tells of a finding, and counts it.

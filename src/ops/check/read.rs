@@ -58,6 +58,7 @@ impl Check<'_> {
 
     /// Reads a pack by its own directory. Gives it back if it is to be read by what the index says.
     fn read_pack(&self, id: &PackId, info: &PackInfo) -> Result<Option<PackId>> {
+        self.go_on()?;
         let Some(opener) = self.open_pack(id, info)? else { return Ok(None) };
         let directory = match read_directory(self.repository, id, info.len, &opener) {
             Ok(directory) => directory,
@@ -158,6 +159,7 @@ impl Check<'_> {
                 }
             })?;
             rows.par_iter_mut().try_for_each(|(id, rows)| {
+                self.go_on()?;
                 rows.sort_unstable_by_key(|placed| placed.offset);
                 rows.dedup();
                 match table.get(id) {

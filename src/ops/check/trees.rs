@@ -86,6 +86,7 @@ impl Check<'_> {
         for root in roots {
             add(&mut tasks, &mut seen, Task::Tree { tree: root.tree.clone(), depth: 0, last: None });
             while !tasks.is_empty() {
+                self.go_on()?;
                 let batch = tasks.split_off(tasks.len().saturating_sub(BATCH));
                 let looks: Vec<Look> = batch.par_iter().map(|task| self.look(task)).collect::<Result<_>>()?;
                 for look in looks {
