@@ -4,6 +4,7 @@
 //! compress and seal what is new. What is in memory at a time is bounded: one unfinished node per open
 //! directory, a bounded queue of files, a few chunks.
 
+mod assemble;
 mod blobs;
 mod parent;
 mod pipeline;
