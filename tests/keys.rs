@@ -1,6 +1,9 @@
 //! Who can open a repository: added, removed, changed, forged, put back.
 
-use keepstone::repo::{Argon2Profile, CacheDir, Keychain, RepoError, Repository, SystemChance, default_settings, init};
+use keepstone::format::control::SessionKind;
+use keepstone::repo::{
+    Argon2Profile, CacheDir, Keychain, RepoError, Repository, SystemChance, Who, Writer, default_settings, init,
+};
 use keepstone::storage::{FaultyStore, MemoryStore, ObjectName, Store, Verb};
 use tempfile::TempDir;
 
@@ -141,11 +144,15 @@ fn keys_that_do_not_descend_from_known_ones_are_refused() {
     unlock(&store, b"first").unwrap().add(&store, b"second", "bo", CHEAP, &SystemChance).unwrap();
     open().unwrap();
 
-    // Rolled back: said, and no more.
+    // Rolled back: read with, and never written under, since a removed holder would know the keys.
     let late = objects(&store, "keyring/");
     let newer: Vec<&ObjectName> = late.iter().map(|(name, _)| name).filter(|name| !early.contains_key(*name)).collect();
     newer.iter().for_each(|name| drop(store.remove(name)));
-    assert!(open().is_ok());
+    let mut rolled_back = open().unwrap();
+    let who = Who::default();
+    assert!(matches!(Writer::begin(&rolled_back, SessionKind::Backup, &who), Err(RepoError::Conflict(_))));
+    let (keychain, below, chance) = rolled_back.keychain_mut();
+    assert!(matches!(keychain.add(below, b"x", "x", CHEAP, chance), Err(RepoError::Conflict(_))));
 
     // Rolled back, and led on elsewhere: someone who held a key long ago could do that.
     let mut elsewhere = unlock(&store, b"first").unwrap();

@@ -98,7 +98,7 @@ pub fn default_settings() -> Settings {
 impl Repository {
     /// Opens the repository in `store`, and brings the local view of its index up to date.
     pub fn open(store: Box<dyn Store>, passphrase: &[u8], cache: &CacheDir, chance: Box<dyn Chance>) -> Result<Self> {
-        let keychain = Keychain::unlock(&*store, passphrase)?;
+        let mut keychain = Keychain::unlock(&*store, passphrase)?;
         let repository = keychain.keyring.repository;
         let (root, temporary) = match cache {
             CacheDir::Kept(dir) => (dir.clone(), None),
@@ -110,7 +110,7 @@ impl Repository {
         };
         let pin = Pin { repository, generation: keychain.keyring.generation, keyring: keychain.id };
         make_private(&root)?;
-        PinFile::new(&root.join("pins"), &store.place()).check(&pin, &keychain.branch)?;
+        keychain.outdated = PinFile::new(&root.join("pins"), &store.place()).check(&pin, &keychain.branch)?;
         let cache_dir = root.join(repository.to_hex());
         let (view, first_sync) = IndexView::open(&cache_dir.join("index"))?;
         let meta_cache = Some(MetaCache::open(&cache_dir.join("meta"))?);

@@ -29,10 +29,11 @@ impl PinFile {
         PinFile { path: dir.join(&blake3::hash(place.as_bytes()).to_hex()[..32]) }
     }
 
-    /// Compares what is seen with what was, and remembers the newer. An older keyring is said; another
-    /// repository, or a keyring that does not descend from the known one, is refused. `branch` are the
-    /// generations that lead to the seen one, as far back as they were followed.
-    pub fn check(&self, seen: &Pin, branch: &[KeyringId]) -> Result<()> {
+    /// Compares what is seen with what was, and remembers the newer. Another repository, or a keyring that
+    /// does not descend from the known one, is refused; an older one is said, and the words given back: it
+    /// can be read with, and nothing may be written under it. `branch` are the generations that lead to the
+    /// seen one, as far back as they were followed.
+    pub fn check(&self, seen: &Pin, branch: &[KeyringId]) -> Result<Option<String>> {
         if let Some(known) = self.read() {
             if known.repository != seen.repository {
                 return Err(RepoError::Conflict(format!(
@@ -42,12 +43,14 @@ impl PinFile {
                 )));
             }
             if seen.generation < known.generation {
-                tracing::warn!(
-                    "the keyring is of generation {}, and this machine has seen generation {}: the store was rolled back",
+                let why = format!(
+                    "the keyring is of generation {}, and this machine has seen generation {}: the store was rolled back; if that is intended, remove {}",
                     seen.generation,
-                    known.generation
+                    known.generation,
+                    self.path.display()
                 );
-                return Ok(());
+                tracing::warn!("{why}");
+                return Ok(Some(why));
             }
             let followed = seen.generation - known.generation;
             if branch.len() as u64 > u64::from(followed) && !branch.contains(&known.keyring) {
@@ -57,7 +60,7 @@ impl PinFile {
                 )));
             }
         }
-        self.write(seen)
+        self.write(seen).map(|()| None)
     }
 
     /// Remembers what a new repository is, whatever stood there before.

@@ -32,6 +32,9 @@ pub struct Keychain {
     pub slot: KeyslotId,
     /// The generations that lead to it, oldest first, from the first that lists the slot.
     pub branch: Vec<KeyringId>,
+    /// Why this is not the newest generation, if this machine has seen a newer one. Nothing is written then:
+    /// whoever was removed since knows the keys that it would be sealed under.
+    pub(super) outdated: Option<String>,
     secret: SlotSecret,
 }
 
@@ -85,11 +88,14 @@ impl Keychain {
             let why = format!("feature {feature} is needed to read it");
             return Err(RepoError::NeedsNewer { object: "the repository".into(), why });
         }
-        Ok(Keychain { keyring, id, slot, branch, secret })
+        Ok(Keychain { keyring, id, slot, branch, outdated: None, secret })
     }
 
     /// Whether this version may write here.
     pub fn may_write(&self) -> Result<()> {
+        if let Some(why) = &self.outdated {
+            return Err(RepoError::Conflict(format!("nothing is written: {why}")));
+        }
         match self.keyring.required_to_write.iter().find(|feature| !KNOWN_FEATURES.contains(feature)) {
             None => Ok(()),
             Some(feature) => Err(RepoError::NeedsNewer {
