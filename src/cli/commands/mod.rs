@@ -9,6 +9,7 @@ pub mod diff;
 pub mod dump;
 pub mod find;
 pub mod fingerprint;
+pub mod forget;
 pub mod init;
 pub mod key;
 pub mod ls;
