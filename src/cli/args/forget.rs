@@ -38,40 +38,40 @@ pub struct ForgetArgs {
 pub struct KeepArgs {
     /// Keep the newest N snapshots
     #[arg(short = 'l', long, value_name = "N", value_parser = parse_count)]
-    keep_last: Option<Option<Count>>,
+    keep_last: Option<Count>,
     /// Keep the newest snapshot of each of the newest N hours that have one
     #[arg(short = 'H', long, value_name = "N", value_parser = parse_count)]
-    keep_hourly: Option<Option<Count>>,
+    keep_hourly: Option<Count>,
     /// Keep the newest snapshot of each of the newest N days that have one
     #[arg(short = 'd', long, value_name = "N", value_parser = parse_count)]
-    keep_daily: Option<Option<Count>>,
+    keep_daily: Option<Count>,
     /// Keep the newest snapshot of each of the newest N ISO weeks that have one
     #[arg(short = 'w', long, value_name = "N", value_parser = parse_count)]
-    keep_weekly: Option<Option<Count>>,
+    keep_weekly: Option<Count>,
     /// Keep the newest snapshot of each of the newest N months that have one
     #[arg(short = 'm', long, value_name = "N", value_parser = parse_count)]
-    keep_monthly: Option<Option<Count>>,
+    keep_monthly: Option<Count>,
     /// Keep the newest snapshot of each of the newest N years that have one
     #[arg(short = 'y', long, value_name = "N", value_parser = parse_count)]
-    keep_yearly: Option<Option<Count>>,
+    keep_yearly: Option<Count>,
     /// Keep all that are at most so much older than the newest, such as 2y5m7d3h
     #[arg(long, value_name = "SPAN", value_parser = parse_reach)]
-    keep_within: Option<Option<Reach>>,
-    /// Of those, the newest of each hour
+    keep_within: Option<Reach>,
+    /// Keep of those that are at most so much older the newest of each hour
     #[arg(long, value_name = "SPAN", value_parser = parse_reach)]
-    keep_within_hourly: Option<Option<Reach>>,
-    /// Of those, the newest of each day
+    keep_within_hourly: Option<Reach>,
+    /// Keep of those that are at most so much older the newest of each day
     #[arg(long, value_name = "SPAN", value_parser = parse_reach)]
-    keep_within_daily: Option<Option<Reach>>,
-    /// Of those, the newest of each ISO week
+    keep_within_daily: Option<Reach>,
+    /// Keep of those that are at most so much older the newest of each ISO week
     #[arg(long, value_name = "SPAN", value_parser = parse_reach)]
-    keep_within_weekly: Option<Option<Reach>>,
-    /// Of those, the newest of each month
+    keep_within_weekly: Option<Reach>,
+    /// Keep of those that are at most so much older the newest of each month
     #[arg(long, value_name = "SPAN", value_parser = parse_reach)]
-    keep_within_monthly: Option<Option<Reach>>,
-    /// Of those, the newest of each year
+    keep_within_monthly: Option<Reach>,
+    /// Keep of those that are at most so much older the newest of each year
     #[arg(long, value_name = "SPAN", value_parser = parse_reach)]
-    keep_within_yearly: Option<Option<Reach>>,
+    keep_within_yearly: Option<Reach>,
     /// Keep those with all these tags (a,b); repeated: one of the lists is enough
     #[arg(long = "keep-tag", value_name = "TAG,…")]
     keep_tags: Vec<TagList>,
@@ -90,10 +90,10 @@ impl KeepArgs {
             self.keep_within_monthly,
             self.keep_within_yearly,
         ];
-        let newest = Each::ALL.into_iter().zip(counts).filter_map(|(each, count)| Some(Rule::Newest(each, count??)));
-        let within = Each::ALL.into_iter().zip(spans).filter_map(|(each, reach)| Some(Rule::Within(each, reach??)));
+        let newest = Each::ALL.into_iter().zip(counts).filter_map(|(each, count)| Some(Rule::Newest(each, count?)));
+        let within = Each::ALL.into_iter().zip(spans).filter_map(|(each, reach)| Some(Rule::Within(each, reach?)));
         let tagged = self.keep_tags.iter().map(|list| Rule::Tagged(list.tags().to_vec()));
-        Policy { rules: newest.chain(within).chain(tagged).collect() }
+        Policy::new(newest.chain(within).chain(tagged))
     }
 }
 

@@ -78,7 +78,7 @@ fn leaves_something(plan: &Plan) -> Result<(), Failure> {
         more => format!(", and {} other groups", more - 1),
     };
     let what = format!("the policy keeps no snapshot of {}{others}; nothing was removed", show::group_name(&first.key));
-    let hint = "see what it does with --dry-run and --unsafe-allow-remove-all; the second alone does it";
+    let hint = "--unsafe-allow-remove-all does it nevertheless; with --dry-run it only shows what would go";
     Err(Failure::new(Exit::Failed, what).hint(hint))
 }
 

@@ -3,20 +3,18 @@
 use super::BadValue;
 use crate::ops::forget::{Count, GroupBy, Reach};
 
-/// Understands a number, or `unlimited`; 0 is no rule at all.
-pub fn parse_count(text: &str) -> Result<Option<Count>, BadValue> {
+/// Understands a number, or `unlimited`.
+pub fn parse_count(text: &str) -> Result<Count, BadValue> {
     match (text, text.parse()) {
-        ("unlimited", _) => Ok(Some(Count::Unlimited)),
-        (_, Ok(0)) => Ok(None),
-        (_, Ok(count)) if !text.starts_with('+') => Ok(Some(Count::Newest(count))),
+        ("unlimited", _) => Ok(Count::Unlimited),
+        (_, Ok(count)) if !text.starts_with('+') => Ok(Count::Newest(count)),
         _ => Err(BadValue::expected("a number, or unlimited")),
     }
 }
 
-/// Understands years, months, days and hours, each at most once: `2y5m7d3h`; all of them 0 is no rule at all.
-pub fn parse_reach(text: &str) -> Result<Option<Reach>, BadValue> {
-    let reach = read_reach(text).ok_or_else(|| BadValue::expected("years, months, days and hours such as 2y5m7d3h"))?;
-    Ok((!reach.is_zero()).then_some(reach))
+/// Understands years, months, days and hours, each at most once: `2y5m7d3h`.
+pub fn parse_reach(text: &str) -> Result<Reach, BadValue> {
+    read_reach(text).ok_or_else(|| BadValue::expected("years, months, days and hours such as 2y5m7d3h"))
 }
 
 fn read_reach(text: &str) -> Option<Reach> {
@@ -57,7 +55,7 @@ mod tests {
 
     #[test]
     fn a_count_is_a_number_or_unlimited() {
-        let cases = [("1", Some(Count::Newest(1))), ("unlimited", Some(Count::Unlimited)), ("0", None)];
+        let cases = [("1", Count::Newest(1)), ("unlimited", Count::Unlimited), ("0", Count::Newest(0))];
         for (text, count) in cases {
             assert_eq!(parse_count(text), Ok(count), "{text}");
         }
@@ -68,9 +66,13 @@ mod tests {
 
     #[test]
     fn a_span_names_its_units() {
-        let reach = |years, months, days, hours| Some(Reach { years, months, days, hours });
-        let cases =
-            [("2y5m7d3h", reach(2, 5, 7, 3)), ("30d", reach(0, 0, 30, 0)), ("3h1d", reach(0, 0, 1, 3)), ("0d", None)];
+        let reach = |years, months, days, hours| Reach { years, months, days, hours };
+        let cases = [
+            ("2y5m7d3h", reach(2, 5, 7, 3)),
+            ("30d", reach(0, 0, 30, 0)),
+            ("3h1d", reach(0, 0, 1, 3)),
+            ("0d", Reach::default()),
+        ];
         for (text, expected) in cases {
             assert_eq!(parse_reach(text), Ok(expected), "{text}");
         }

@@ -38,7 +38,7 @@ pub struct Candidate<'s> {
 /// How many periods a rule keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {
-    /// The newest so many, at least one.
+    /// The newest so many.
     Newest(u64),
     /// All of them.
     Unlimited,
@@ -58,11 +58,20 @@ pub enum Rule {
 /// What is kept of a group of snapshots: what any of its rules keeps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// The rules.
-    pub rules: Vec<Rule>,
+    rules: Vec<Rule>,
 }
 
 impl Policy {
+    /// These rules; those that keep none are as good as not given.
+    pub fn new(rules: impl IntoIterator<Item = Rule>) -> Self {
+        let keeps_none = |rule: &Rule| match rule {
+            Rule::Newest(_, count) => *count == Count::Newest(0),
+            Rule::Within(_, reach) => reach.is_zero(),
+            Rule::Tagged(_) => false,
+        };
+        Policy { rules: rules.into_iter().filter(|rule| !keeps_none(rule)).collect() }
+    }
+
     /// Whether it has no rule, so that it would keep nothing.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()

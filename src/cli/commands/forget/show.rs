@@ -6,7 +6,7 @@ use crate::cli::commands::snapshots::Fields;
 use crate::cli::render::{Align, Table, hex, local, printable};
 use crate::cli::{Context, Failure};
 use crate::format::control::SnapshotState;
-use crate::ops::forget::{GroupKey, Plan, Planned, PlannedGroup, Policy, Verdict};
+use crate::ops::forget::{GroupKey, Plan, Planned, PlannedGroup, Policy, Reason, Verdict};
 
 /// Shows it to people.
 pub(super) fn tables(context: &Context, plan: &Plan, policy: &Policy) -> Result<(), Failure> {
@@ -52,7 +52,7 @@ fn cells(planned: &Planned) -> [String; 8] {
     let tags: Vec<&str> = snapshot.tags.iter().map(|tag| &**tag).collect();
     let paths: Vec<String> = snapshot.paths.iter().map(|path| printable(path)).collect();
     let (word, why) = match &planned.verdict {
-        Verdict::Keep(reasons) => ("keep", reasons.iter().map(ToString::to_string).collect::<Vec<String>>().join(", ")),
+        Verdict::Keep(reasons) => ("keep", reasons.iter().map(in_short).collect::<Vec<String>>().join(", ")),
         Verdict::Remove if is_partial => ("remove", "no rule keeps it, and it is partial".into()),
         Verdict::Remove => ("remove", "no rule keeps it".into()),
     };
@@ -66,6 +66,15 @@ fn cells(planned: &Planned) -> [String; 8] {
         printable(why.as_bytes()),
         paths.join(" "),
     ]
+}
+
+/// One snapshot may have many reasons, and they share a line.
+fn in_short(reason: &Reason) -> String {
+    let words = reason.to_string();
+    match reason.is_rule() {
+        true => words.trim_end_matches(" snapshot").to_owned(),
+        false => words,
+    }
 }
 
 /// "host web1, paths /etc /srv".
