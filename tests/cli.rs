@@ -2,6 +2,8 @@
 
 #[path = "cli/desk.rs"]
 mod desk;
+#[path = "cli/forget.rs"]
+mod forget;
 #[path = "cli/keys.rs"]
 mod keys;
 #[path = "cli/refusals.rs"]
