@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::error::{RepoError, Result};
-use super::{lease, names};
 use super::objects::Objects;
+use super::{lease, names};
 use crate::format::Structure;
 use crate::format::codec::{Ascending, Bytes};
 use crate::format::control::{Condemned, PROCESS_TAG, Session, SessionKind};

@@ -66,9 +66,10 @@ fn data_packs_that_are_wholly_live_or_wholly_dead_are_not_read() {
     let report = pruned(&repository);
 
     assert!(report.plan.total(Fate::Drop).packs > 4);
-    let reads = watched.calls().into_iter().filter(|call| {
-        call.name.starts_with("packs/") && matches!(call.verb, Verb::Get | Verb::GetRange)
-    });
+    let reads = watched
+        .calls()
+        .into_iter()
+        .filter(|call| call.name.starts_with("packs/") && matches!(call.verb, Verb::Get | Verb::GetRange));
     let read: std::collections::BTreeSet<String> = reads.map(|call| call.name.to_string()).collect();
     let rewritten: std::collections::BTreeSet<String> =
         report.plan.packs(Fate::Rewrite).map(|id| keepstone::repo::pack_name(&id).to_string()).collect();
