@@ -12,6 +12,8 @@ pub mod links;
 pub mod list;
 pub mod pattern;
 pub mod progress;
+pub mod prune;
+pub mod replace;
 pub mod restore;
 pub mod snapshots;
 pub mod source;

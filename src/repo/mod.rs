@@ -7,12 +7,15 @@ mod error;
 mod forget;
 mod index;
 mod keychain;
+pub mod lease;
 mod metacache;
 mod names;
 mod objects;
 mod packer;
+mod packs;
 mod pins;
 mod reader;
+mod replace;
 mod session;
 pub mod split;
 pub mod walk;
@@ -32,8 +35,10 @@ pub use names::{
     KeyringObject, KeyslotObject, Record, Stored, config as config_name, id_of, of as name_of, pack as pack_name,
 };
 pub use objects::{Durable, Objects};
+pub use packs::PackInside;
 pub use reader::noun;
-pub use session::{Announced, Who, program};
+pub use replace::Replaced;
+pub use session::{Announced, Usable, Who, program};
 pub use world::SystemChance;
 pub use writer::{Added, Flushed, Writer};
 

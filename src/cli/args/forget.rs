@@ -3,16 +3,22 @@
 use clap::Args;
 
 use super::filter::FilterArgs;
+use super::prune::ThriftArgs;
 use crate::cli::values::{SnapshotName, TagList, parse_count, parse_group_by, parse_reach};
 use crate::ops::forget::{Count, Each, GroupBy, Policy, Reach, Rule};
 
 /// Remove snapshots: by a policy, or those that are named
 #[derive(Debug, Args)]
 #[command(mut_arg("hosts", |arg| arg.short(None)))] // -H is --keep-hourly
+#[command(mut_args(|arg| if ["max_unused", "max_repack_size", "reseal", "session_timeout"].contains(&arg.get_id().as_str()) {
+    arg.requires("prune")
+} else {
+    arg
+}))]
 #[command(after_help = "\
     A policy is applied to each group of snapshots by itself. It never removes a snapshot that is dated in the future, \
     nor the newest complete one of a group; a partial snapshot never takes the place of a complete one. \
-    What only the removed snapshots held still takes room until it is pruned.")]
+    What only the removed snapshots held takes room until it is pruned.")]
 pub struct ForgetArgs {
     /// Remove just these
     #[arg(value_name = "SNAPSHOT")]
@@ -22,12 +28,17 @@ pub struct ForgetArgs {
     /// Apply the policy to each group with the same host, paths, tags; '' for one group of all
     #[arg(short, long, value_name = "WHAT,…", default_value = "host,paths", value_parser = parse_group_by)]
     pub group_by: GroupBy,
+    /// And give back the room that only the removed ones took, as prune does
+    #[arg(long)]
+    pub prune: bool,
     /// Only say what would be removed
     #[arg(short = 'n', long)]
     pub dry_run: bool,
     /// Do not refuse to remove all snapshots of a group; without a policy, remove all that the filters leave
     #[arg(long)]
     pub unsafe_allow_remove_all: bool,
+    #[command(flatten)]
+    pub thrift: ThriftArgs,
     #[command(flatten)]
     pub filter: FilterArgs,
 }
@@ -127,13 +138,20 @@ mod tests {
 
     #[test]
     fn hourly_has_the_short_word_that_is_the_hosts_elsewhere() {
-        let Command::Forget(args) = parse("forget -H 24 --host a --host b -g host -n latest 4f2a").unwrap().command
+        let Command::Forget(args) =
+            parse("forget -H 24 --host a --host b -g host -n latest 4f2a --prune --max-unused 0").unwrap().command
         else {
             panic!("not forget")
         };
         assert_eq!((args.filter.hosts.len(), args.snapshots.len(), args.dry_run), (2, 2, true));
         assert_eq!(args.group_by, GroupBy { host: true, paths: false, tags: false });
-        for words in ["forget -H web1", "forget -d seven", "forget --keep-within 7", "forget --group-by user"] {
+        for words in [
+            "forget -H web1",
+            "forget -d seven",
+            "forget --keep-within 7",
+            "forget --group-by user",
+            "forget -l 1 --max-unused 0",
+        ] {
             assert!(parse(words).is_err(), "{words}");
         }
     }

@@ -20,6 +20,7 @@ pub mod filter;
 pub mod forget;
 pub mod key;
 pub mod listing;
+pub mod prune;
 pub mod repository;
 pub mod restore;
 pub mod tool;
@@ -92,6 +93,7 @@ pub enum Command {
     Cat(listing::CatArgs),
     Check(check::CheckArgs),
     Forget(Box<forget::ForgetArgs>),
+    Prune(prune::PruneArgs),
     Key(key::KeyArgs),
     Fingerprint(repository::FingerprintArgs),
     Cache(repository::CacheArgs),
@@ -124,7 +126,7 @@ pub(crate) mod tests {
     #[test]
     fn every_command_says_in_a_line_what_it_is_for() {
         let mut commands: Vec<clap::Command> = Cli::command().get_subcommands().cloned().collect();
-        assert_eq!(commands.len(), 18);
+        assert_eq!(commands.len(), 19);
         while let Some(command) = commands.pop() {
             let about = command.get_about().unwrap_or_else(|| panic!("{} has no help", command.get_name())).to_string();
             assert!((10..90).contains(&about.len()), "{about}");

@@ -26,8 +26,14 @@ pub fn run(context: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
         true => by_hand(context, &repository, args)?,
         false => by_policy(context, &repository, args, &policy)?,
     };
-    // HOOK for --prune: if `args.prune` and `exit` is success, go on here with the open repository.
-    Ok(exit)
+    match (args.prune, args.dry_run) {
+        (true, false) if exit == Exit::Success => super::prune::with(context, &repository, &args.thrift, false),
+        (true, true) => {
+            context.note("how much room that gives back will show when they are gone");
+            Ok(exit)
+        }
+        _ => Ok(exit),
+    }
 }
 
 /// Refuses what is more likely a mistake than a wish, before anything is opened.
