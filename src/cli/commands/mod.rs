@@ -15,6 +15,7 @@ pub mod key;
 pub mod ls;
 pub mod man;
 pub mod prune;
+pub mod replace;
 pub mod restore;
 pub mod snapshots;
 pub mod stats;
