@@ -5,7 +5,7 @@ use std::process::Command as Process;
 
 use serde_json::Value;
 
-use crate::desk::{Desk, Ran};
+use crate::desk::{Desk, Ran, objects};
 
 /// A desk with a snapshot at noon of each of four days, the newest day with a second one.
 fn desk() -> Desk {
@@ -131,4 +131,19 @@ fn one_that_cannot_be_removed_is_named_and_exit_3() {
     ran.complains("could not be removed").says("removed 3 snapshots, kept 1 snapshot; 1 could not be removed");
     assert_eq!(tags_left(&desk).len(), 2);
     desk.run("check").succeeds();
+}
+
+#[test]
+fn forgetting_and_pruning_in_one_go_gives_back_the_room() {
+    let desk = Desk::with_snapshot();
+    fs::write(desk.path("source/large.bin"), "small now").unwrap();
+    desk.run("backup source --as /source").succeeds();
+    let used = || objects(&desk.repository()).values().sum::<u64>();
+    let before = used();
+    desk.run("forget --keep-last 1 --prune -n").succeeds().says("would remove 1 snapshot ");
+    assert_eq!(used(), before);
+    desk.run("forget --keep-last 1 --prune --max-unused 0").succeeds().says("removed 1 snapshot, kept 1 snapshot");
+    assert!(used() + 200_000 < before, "{} of {before}", used());
+    desk.run("check --read-data").succeeds();
+    desk.run("restore latest:/source --target restored").succeeds();
 }

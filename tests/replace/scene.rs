@@ -71,6 +71,7 @@ pub struct Told {
 fn word(outcome: &Outcome) -> &'static str {
     match outcome {
         Outcome::Unchanged => "unchanged",
+        Outcome::Gone => "gone",
         Outcome::Replaced(..) => "replaced",
         Outcome::Left(_) => "left",
         Outcome::NotForgotten(_) => "not forgotten",

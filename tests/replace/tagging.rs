@@ -101,3 +101,21 @@ fn an_old_one_that_cannot_be_removed_is_named() {
     assert!(told.outcomes.contains(&(ids[1], "not forgotten")) && faulty.faults() > 0);
     assert_eq!(by_time(&repository)[&2].len(), 2);
 }
+
+#[test]
+fn one_that_someone_forgets_meanwhile_does_not_come_back() {
+    let (store, ids) = scene();
+    let (name, below) = (name_of::<keepstone::format::control::Snapshot>(&ids[1]), store.clone());
+    // Between the listing and the first commit.
+    let faulty = FaultyStore::new(store).rule(move |call| {
+        if call.verb == Verb::Put && call.name.starts_with("sessions/") {
+            below.delete(&name).unwrap();
+        }
+        None
+    });
+    let repository = open(faulty);
+    let (result, told) = tag_all(&repository, &add(&["c"]));
+    result.unwrap();
+    assert_eq!(told.outcomes, outcomes(&ids, &["replaced", "gone", "replaced"]));
+    assert!(!by_time(&repository).contains_key(&2));
+}

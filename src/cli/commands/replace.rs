@@ -90,7 +90,7 @@ impl<'c> Telling<'c> {
     fn tell(&self, id: &SnapshotId, outcome: &Outcome) {
         let count = |of: &Cell<u64>| of.set(of.get() + 1);
         match outcome {
-            Outcome::Unchanged => count(&self.unchanged),
+            Outcome::Unchanged | Outcome::Gone => count(&self.unchanged),
             Outcome::Replaced(new, removed) => {
                 count(&self.changed);
                 self.tell_replaced(id, new.as_ref(), removed);

@@ -12,7 +12,8 @@ use crate::format::pack::{BlobHeader, BlobKind, Compression};
 use crate::format::tree::{Entry, Node, TreeNode, TreeRef};
 use crate::id::{BlobId, SessionId, SnapshotId};
 use crate::repo::walk::blobs_of_entry;
-use crate::repo::{RepoError, Repository, Writer};
+use crate::repo::{RepoError, Repository, Writer, name_of};
+use crate::storage::StoreError;
 
 /// Nodes that are remembered as looked up: 64 MB of memory, and forgotten when there are more.
 const SEEN_MAX: usize = 1 << 20;
@@ -123,6 +124,15 @@ impl<'r> Keeper<'r> {
             self.rely_on_entry(entry)?;
         }
         Ok(below)
+    }
+
+    /// Whether a snapshot is still there.
+    pub fn is_there(&self, id: &SnapshotId) -> Result<bool> {
+        match self.repository.objects().store().len(&name_of::<Snapshot>(id)) {
+            Ok(_) => Ok(true),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Commits a snapshot (B5 to B8); nothing in a dry run.

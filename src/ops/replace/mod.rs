@@ -51,6 +51,8 @@ pub enum Originals {
 pub enum Outcome {
     /// There is nothing to change.
     Unchanged,
+    /// Someone else has forgotten it meanwhile, and it does not come back.
+    Gone,
     /// Another one stands for it; none yet in a dry run.
     Replaced(Option<SnapshotId>, Removed),
     /// It is as it was, and why.
@@ -164,6 +166,7 @@ fn replace_one(
     };
     let (outcome, done) = match made {
         Ok(None) => (Outcome::Unchanged, None),
+        Ok(Some(_)) if !keeper.is_there(id)? => (Outcome::Gone, None),
         Ok(Some((new, removed))) => {
             let new = keeper.commit(new)?;
             (Outcome::Replaced(new, removed), new.map(|_| *id))
