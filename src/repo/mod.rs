@@ -12,6 +12,7 @@ mod objects;
 mod packer;
 mod pins;
 mod reader;
+mod run;
 mod session;
 pub mod split;
 pub mod walk;
@@ -31,6 +32,7 @@ pub use names::{
 };
 pub use objects::{Durable, Objects};
 pub use reader::noun;
+pub use run::Ending;
 pub use session::{Announced, Who, program};
 pub use world::SystemChance;
 pub use writer::{Added, Flushed, Writer};
