@@ -153,6 +153,13 @@ impl Repository {
         self.objects.repository
     }
 
+    /// Announces that someone reads: deletions wait while what this gives is kept. Where nothing can be
+    /// written, deletions do not wait, and what is read is looked for again where they moved it.
+    pub fn hold_back_deletions(&self, who: &Who) -> Option<Announced> {
+        let announced = self.may_write().and_then(|()| Announced::reader(&self.objects, who));
+        announced.inspect_err(|error| tracing::debug!("deletions are not held back: {error}")).ok()
+    }
+
     /// Its objects.
     pub fn objects(&self) -> &Objects {
         &self.objects
