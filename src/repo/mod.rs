@@ -16,6 +16,7 @@ mod packs;
 mod pins;
 mod reader;
 mod replace;
+mod run;
 mod session;
 pub mod split;
 pub mod walk;
@@ -38,6 +39,7 @@ pub use objects::{Durable, Objects};
 pub use packs::PackInside;
 pub use reader::noun;
 pub use replace::Replaced;
+pub use run::Ending;
 pub use session::{Announced, Usable, Who, program};
 pub use world::SystemChance;
 pub use writer::{Added, Flushed, Writer};
@@ -151,6 +153,13 @@ impl Repository {
     /// Which repository this is.
     pub fn id(&self) -> RepositoryId {
         self.objects.repository
+    }
+
+    /// Announces that someone reads: deletions wait while what this gives is kept. Where nothing can be
+    /// written, deletions do not wait, and what is read is looked for again where they moved it.
+    pub fn hold_back_deletions(&self, who: &Who) -> Option<Announced> {
+        let announced = self.may_write().and_then(|()| Announced::reader(&self.objects, who));
+        announced.inspect_err(|error| tracing::debug!("deletions are not held back: {error}")).ok()
     }
 
     /// Its objects.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cli::args::prune::{PruneArgs, ThriftArgs};
 use crate::cli::render::{Align, Table, size};
-use crate::cli::{Context, Exit, Failure, Progress, open, signals};
+use crate::cli::{Context, Exit, Failure, Progress, Volume, open, signals};
 use crate::ops::progress::WorkCounters;
 use crate::ops::prune::{self, Fate, Listener, Plan, PruneOptions, PruneReport, Thrift, whose};
 use crate::repo::lease::PATIENCE;
@@ -55,7 +55,7 @@ fn failure(error: RepoError) -> Failure {
 
 /// What is about to be done, for people; programs get it with the summary.
 fn show_plan(context: &Context, plan: &Plan) {
-    if open::is_json(context) {
+    if open::is_json(context) || context.output().volume == Volume::Quiet {
         return;
     }
     let mut table = Table::new([("Packs", Align::Right), ("Size", Align::Right), ("", Align::Left)]);
@@ -65,7 +65,8 @@ fn show_plan(context: &Context, plan: &Plan) {
             table.row([total.packs.to_string(), size(total.bytes), fate.to_string()]);
         }
     }
-    context.note(table.to_string().trim_end());
+    // A closed output is met again by the summary, which decides about it.
+    let _ = context.out().text(&table);
     if plan.stranded_blobs > 0 {
         context.note(format!("{} blobs are needed again and copied out of condemned packs", plan.stranded_blobs));
     }
