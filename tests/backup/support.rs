@@ -229,6 +229,7 @@ pub fn options() -> BackupOptions {
         dry_run: false,
         skip_if_unchanged: false,
         threads: 2,
+        checkpoint_every: keepstone::ops::backup::CHECKPOINT_EVERY,
     }
 }
 
