@@ -147,6 +147,10 @@ impl<'w, 'k> Assembler<'w, 'k> {
         while self.waiting.front().is_some_and(|first| !first.is_ready_within(PATIENCE)) {
             self.look_up()?;
         }
+        // Before the next is taken: a file that a worker left because it is to stop is still worth a word.
+        if (self.listener.interrupted)() {
+            return Err(Failure::Interrupted);
+        }
         match self.waiting.pop_front() {
             None => Ok(()),
             Some(Waiting::Enter { key, meta, extras }) => {
@@ -155,14 +159,7 @@ impl<'w, 'k> Assembler<'w, 'k> {
                 Ok(())
             }
             Some(Waiting::Ready(entry)) => self.add(&entry),
-            Some(Waiting::File { key, stat, promise, .. }) => {
-                let outcome = promise.take();
-                // Workers that stop break promises; that is not what went wrong.
-                if outcome.is_err() && (self.listener.interrupted)() {
-                    return Err(Failure::Interrupted);
-                }
-                self.add_file(key, &stat, outcome?)
-            }
+            Some(Waiting::File { key, stat, promise, .. }) => self.add_file(key, &stat, promise.take()?),
             Some(Waiting::Leave) => Ok(self.stack.leave(self.blobs)?),
         }
     }

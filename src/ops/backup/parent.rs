@@ -32,7 +32,8 @@ pub(super) fn find(repository: &Repository, options: &BackupOptions) -> Result<E
     let all_checkpoints = checkpoints.clone();
     let newest = newest(repository, snapshots);
     // What it had is in the snapshot that came after it.
-    let newer = |checkpoint: &Snapshot| newest.as_ref().is_none_or(|(_, newest)| checkpoint.finished > newest.finished);
+    let newer =
+        |checkpoint: &Snapshot| newest.as_ref().is_none_or(|(_, newest)| checkpoint.finished >= newest.finished);
     checkpoints.retain(|(_, checkpoint)| newer(checkpoint));
     checkpoints.truncate(CHECKPOINTS_MAX);
     let parent = match &options.parent {

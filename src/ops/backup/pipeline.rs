@@ -26,6 +26,8 @@ const WAITING_CHUNKS: usize = 8;
 const WAITING_FILES: usize = 64;
 /// How long the walker waits for workers before it looks whether there is something else to be done.
 pub(super) const PATIENCE: Duration = Duration::from_millis(100);
+/// How often the walker looks, when it was interrupted, whether chunks are still on their way; and how long.
+const GRACE: (Duration, u32) = (Duration::from_millis(5), 400);
 
 /// Why a backup ends without a snapshot.
 pub(super) enum Failure {
@@ -81,6 +83,7 @@ pub(super) struct Pipeline<'a> {
     threads: usize,
     stop: AtomicBool,
     work: AtomicU64,
+    chunks_on_the_way: AtomicU64,
     interrupted: &'a (dyn Fn() -> bool + Sync),
 }
 
@@ -90,6 +93,7 @@ pub(super) struct Running<'p, 's> {
     pub repository: &'p Repository,
     /// Goes up with each file that is opened, and each byte that is read.
     pub work: &'p AtomicU64,
+    chunks_on_the_way: &'p AtomicU64,
     files: Sender<FileJob<'s>>,
 }
 
@@ -101,8 +105,9 @@ impl<'a> Pipeline<'a> {
         interrupted: &'a (dyn Fn() -> bool + Sync),
     ) -> Result<Self, RepoError> {
         let chunker = Chunker::new(repository.objects().keys().chunking(), repository.chunker_params()?);
-        let (threads, stop, work) = (threads.max(1), AtomicBool::new(false), AtomicU64::new(0));
-        Ok(Pipeline { repository, blobs, chunker, threads, stop, work, interrupted })
+        let (threads, stop) = (threads.max(1), AtomicBool::new(false));
+        let (work, chunks_on_the_way) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Pipeline { repository, blobs, chunker, threads, stop, work, chunks_on_the_way, interrupted })
     }
 
     /// Runs the workers while `walk` hands in files.
@@ -116,7 +121,7 @@ impl<'a> Pipeline<'a> {
                 scope.spawn(move || self.work(&files, &waiting, &chunks));
             }
             drop((chunks, waiting_files, waiting_chunks));
-            let running = Running { blobs: self.blobs, repository: self.repository, work: &self.work, files };
+            let running = self.running(files);
             let walked = walk(&running);
             drop(running);
             // The walk's end closes the queue of files; what still waits after a failure is not begun.
@@ -125,6 +130,11 @@ impl<'a> Pipeline<'a> {
             }
             walked
         })
+    }
+
+    fn running<'s>(&self, files: Sender<FileJob<'s>>) -> Running<'_, 's> {
+        let Pipeline { repository, blobs, work, chunks_on_the_way, .. } = self;
+        Running { repository, blobs, work, chunks_on_the_way, files }
     }
 
     fn work(&self, files: &Receiver<FileJob<'_>>, waiting: &Receiver<ChunkJob>, chunks: &Sender<ChunkJob>) {
@@ -155,6 +165,7 @@ impl<'a> Pipeline<'a> {
     fn do_chunk(&self, job: ChunkJob) {
         let ChunkJob { plain, number, ticket } = job;
         ticket.item(self.blobs, number, self.save_chunk(plain));
+        self.chunks_on_the_way.fetch_sub(1, Relaxed);
     }
 
     fn save_chunk(&self, plain: Vec<u8>) -> Result<Item, RepoError> {
@@ -283,6 +294,7 @@ impl Items<'_> {
     fn chunk(&mut self, plain: Vec<u8>, alone: bool) {
         let job = ChunkJob { plain, number: self.number, ticket: Arc::clone(&self.ticket) };
         self.number += 1;
+        self.pipeline.chunks_on_the_way.fetch_add(1, Relaxed);
         if alone {
             return self.pipeline.do_chunk(job);
         }
@@ -299,6 +311,18 @@ impl Items<'_> {
 }
 
 impl<'s> Running<'_, 's> {
+    /// After an interruption: waits for chunks that were read and are not stored yet, but not for long. One that
+    /// is late hides all that come after it in its file.
+    pub fn settle(&self) {
+        let (pause, looks) = GRACE;
+        for _ in 0..looks {
+            if self.chunks_on_the_way.load(Relaxed) == 0 {
+                return;
+            }
+            std::thread::sleep(pause);
+        }
+    }
+
     /// Hands in a file; what it holds will be there. While no worker has room for it, `meanwhile` is called
     /// now and then.
     pub fn read(

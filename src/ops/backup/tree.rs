@@ -29,10 +29,11 @@ pub(super) fn build<'s, S: Source>(
     let listing = source.list(&source.root()).map_err(Failure::Source)?;
     walk.open.push(OpenDir { listing, hints: hints::at_root(running.repository, earlier), path_len: 0 });
     let built = walk.run().and_then(|()| walk.assembler.finish());
-    if matches!(built, Err(Failure::Interrupted))
-        && let Err(error) = walk.assembler.keep()
-    {
-        tracing::warn!("what was read could not be kept: {error}");
+    if matches!(built, Err(Failure::Interrupted)) {
+        running.settle();
+        if let Err(error) = walk.assembler.keep() {
+            tracing::warn!("what was read could not be kept: {error}");
+        }
     }
     built
 }
