@@ -7,7 +7,7 @@ use keepstone::format::envelope::{self, ObjectKind, Prefix};
 use keepstone::format::keys::{Config, Keyring, KeyringHeader, Keyslot};
 use keepstone::format::pack::{BlobHeader, Directory, Trailer};
 use keepstone::format::segment::Segment;
-use keepstone::format::tree::{HardLink, TreeNode, Xattrs};
+use keepstone::format::tree::{Begun, HardLink, TreeNode, Xattrs};
 use keepstone::format::{Malformed, Structure};
 use keepstone::id::PackId;
 use keepstone::storage::ObjectName;
@@ -36,6 +36,7 @@ macro_rules! structures {
     )*};
 }
 structures! {
+    beginning_of_a_file: Begun;
     blob_record: BlobHeader;
     condemned_record: Condemned;
     config: Config;
