@@ -24,7 +24,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use crate::crypto::Argon2Profile;
 pub use error::{Class, RepoError, Result};
-pub use index::{Location, SyncReport};
+pub use index::{ActiveSegment, IndexView, ListedPack, Location, SyncReport};
 pub use keychain::Keychain;
 pub use names::{
     KeyringObject, KeyslotObject, Record, Stored, config as config_name, id_of, of as name_of, pack as pack_name,
@@ -33,7 +33,7 @@ pub use objects::{Durable, Objects};
 pub use reader::noun;
 pub use session::{Announced, Who, program};
 pub use world::SystemChance;
-pub use writer::{Added, Claim, Writer};
+pub use writer::{Added, Flushed, Writer};
 
 use crate::chunk::ChunkerParams;
 use crate::crypto::{Chance, Keyset};
@@ -41,7 +41,6 @@ use crate::format::keys::Settings;
 use crate::format::segment::Segment;
 use crate::id::{IndexId, RepositoryId};
 use crate::storage::{Store, StoreError};
-use index::IndexView;
 use metacache::MetaCache;
 use pins::{Pin, PinFile};
 
@@ -190,7 +189,7 @@ impl Repository {
     fn pack_target_len(&self) -> u64 {
         match self.keychain.keyring.settings.pack_size {
             0 => {
-                let stored: u64 = self.view().packs().values().sum();
+                let stored: u64 = self.view().packs().values().map(|pack| pack.len).sum();
                 (stored.isqrt() * 64).clamp(*PACK_TARGET.start(), *PACK_TARGET.end())
             }
             size => size.clamp(1 << 16, *PACK_TARGET.end()),

@@ -59,7 +59,8 @@ struct OpenPack {
     begun: Option<BegunPack>,
 }
 
-struct BegunPack {
+/// A pack that takes no more blobs, or is taking them.
+pub struct BegunPack {
     sealer: PackSealer,
     hasher: blake3::Hasher,
     staged: Box<dyn Staged>,
@@ -93,8 +94,9 @@ impl<'r> Packer<'r> {
         full.map(|begun| self.finish(begun)).transpose()
     }
 
-    /// Stores what is still open: what waits joins a pack that has begun, or makes up one of its own.
-    pub fn finish_all(self) -> Result<Vec<StoredPack>> {
+    /// Closes what is open, to be [finished](Self::finish) by the caller: what waits joins a pack that has
+    /// begun, or makes up one of its own. Blobs that come later begin other packs.
+    pub fn detach(&self) -> Result<Vec<BegunPack>> {
         let (mut waiting, mut begun) = (Vec::new(), Vec::new());
         for open in &self.open {
             let mut open = lock(open);
@@ -111,7 +113,7 @@ impl<'r> Packer<'r> {
             }
             begun.push(last);
         }
-        begun.into_iter().map(|begun| self.finish(begun)).collect()
+        Ok(begun)
     }
 
     /// A pack drawn by lot; if another thread is at it, the next.
@@ -155,7 +157,8 @@ impl<'r> Packer<'r> {
         Ok(begun)
     }
 
-    fn finish(&self, mut begun: BegunPack) -> Result<StoredPack> {
+    /// Stores a pack durably.
+    pub fn finish(&self, mut begun: BegunPack) -> Result<StoredPack> {
         if let Some(padding_len) = begun.padding_len() {
             let plain = vec![0; padding_len as usize];
             let id = self.objects.keys().namer().name(BlobKind::Padding, &plain);

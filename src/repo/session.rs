@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use super::error::{RepoError, Result};
 use super::names;
-use super::objects::{Objects, list_ids};
+use super::objects::Objects;
 use crate::format::codec::Ascending;
 use crate::format::control::{Condemned, Session, SessionKind};
 use crate::format::extras::Extras;
-use crate::id::{CondemnedId, PackId, SessionId};
+use crate::id::{PackId, SessionId};
 use crate::storage::StoreError;
 
 /// How often a lease is rewritten. Others take a session for dead when its lease has not changed for
@@ -42,13 +42,61 @@ pub struct Announced {
 #[derive(Debug, Default)]
 pub struct Usable {
     packs: HashMap<PackId, u64>,
+    condemned: HashMap<PackId, u64>,
 }
 
 impl Usable {
+    /// Lists condemned records, gets them all, and then lists packs (A4 and A5, or D2 and D3).
+    pub fn list(objects: &Objects) -> Result<Self> {
+        let condemned = condemned_packs(objects)?;
+        let mut usable = Usable::default();
+        objects.store().list("packs", &mut |listed| {
+            if let Some(id) = names::id_of(&listed.name).filter(|id| listed.name == names::pack(id)) {
+                let side = if condemned.contains(&id) { &mut usable.condemned } else { &mut usable.packs };
+                side.insert(id, listed.len);
+            }
+            Ok(())
+        })?;
+        Ok(usable)
+    }
+
     /// Whether `pack` may be relied on; one that is not as long as the index says was cut.
     pub fn contains(&self, pack: &PackId, len: u64) -> bool {
         self.packs.get(pack) == Some(&len)
     }
+
+    /// The packs that were listed and are not condemned, with their lengths in the store.
+    pub fn packs(&self) -> &HashMap<PackId, u64> {
+        &self.packs
+    }
+
+    /// The packs that were listed and are condemned, with their lengths in the store.
+    pub fn condemned(&self) -> &HashMap<PackId, u64> {
+        &self.condemned
+    }
+
+    /// Relies on these no longer.
+    pub fn distrust<'p>(&mut self, packs: impl IntoIterator<Item = &'p PackId>) {
+        for id in packs {
+            if let Some(len) = self.packs.remove(id) {
+                self.condemned.insert(*id, len);
+            }
+        }
+    }
+}
+
+/// All packs that a condemned record names.
+fn condemned_packs(objects: &Objects) -> Result<HashSet<PackId>> {
+    let mut packs = HashSet::new();
+    for id in objects.list::<Condemned>()? {
+        match objects.get::<Condemned>(&id) {
+            Ok(record) => packs.extend(record.packs.iter().copied()),
+            // All its packs are gone, and so is it.
+            Err(RepoError::Missing { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(packs)
 }
 
 impl Announced {
@@ -68,9 +116,14 @@ impl Announced {
         let id = objects.put(&session)?.id();
         let beat = Some(keep_alive(Arc::clone(objects), id));
         let mut announced = Announced { objects: Arc::clone(objects), id, usable: Usable::default(), beat };
-        let condemned = announced.condemned()?;
-        announced.usable = announced.list_packs(&condemned)?;
+        announced.look_again()?;
         Ok(announced)
+    }
+
+    /// Lists anew what may be relied on.
+    pub fn look_again(&mut self) -> Result<()> {
+        self.usable = Usable::list(&self.objects)?;
+        Ok(())
     }
 
     /// The session's id.
@@ -83,30 +136,9 @@ impl Announced {
         &self.usable
     }
 
-    fn condemned(&self) -> Result<HashSet<PackId>> {
-        let mut packs = HashSet::new();
-        for id in list_ids::<<Condemned as names::Stored>::Mark>(self.objects.store(), "condemned")? {
-            match self.objects.get::<Condemned>(&CondemnedId::from_bytes(*id.as_bytes())) {
-                Ok(record) => packs.extend(record.packs.iter().copied()),
-                // All its packs are gone, and so is it.
-                Err(RepoError::Missing { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(packs)
-    }
-
-    fn list_packs(&self, condemned: &HashSet<PackId>) -> Result<Usable> {
-        let mut usable = Usable::default();
-        self.objects.store().list("packs", &mut |listed| {
-            if let Some(id) = names::id_of(&listed.name).filter(|id| listed.name == names::pack(id))
-                && !condemned.contains(&id)
-            {
-                usable.packs.insert(id, listed.len);
-            }
-            Ok(())
-        })?;
-        Ok(usable)
+    /// The same, to rely on less.
+    pub fn usable_mut(&mut self) -> &mut Usable {
+        &mut self.usable
     }
 
     /// Whether the announcement is still there. If it is not, someone took this session for dead, and

@@ -1,9 +1,9 @@
-//! The writer: blobs into packs, packs into segments, and then a snapshot (format-spec, "Order of
+//! The writer: blobs into packs, packs into segments, and then snapshots (format-spec, "Order of
 //! writes", steps B1 to B9).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::error::{RepoError, Result};
 use super::objects::Durable;
@@ -16,7 +16,7 @@ use crate::format::extras::Extras;
 use crate::format::limits::SEGMENT_PACKS_MAX;
 use crate::format::pack::{BlobHeader, BlobKind, Placed};
 use crate::format::segment::{BlobRecord, PackClass, PackRecord, Segment, SegmentHeader};
-use crate::id::{BlobId, IndexId, PackId, SnapshotId};
+use crate::id::{BlobId, IndexId, PackId, SessionId, SnapshotId};
 
 /// Blobs that are in packs but in no segment yet; more are written out, so that memory stays bounded
 /// and a crash loses little.
@@ -29,9 +29,14 @@ const UNINDEXED_BYTES_MAX: u64 = 4 << 30;
 /// Writes to a repository, under one session.
 pub struct Writer<'r> {
     repository: &'r Repository,
+    who: Who,
+    kind: SessionKind,
     session: Announced,
     data: Packer<'r>,
     meta: Packer<'r>,
+    /// Held for reading by whoever is storing a blob: when it is free for writing, all that was taken on
+    /// is in packs.
+    at_work: RwLock<()>,
     /// Blobs that this writer has taken on, until a segment lists them.
     taken: Mutex<HashSet<BlobId>>,
     stored: Mutex<Unindexed>,
@@ -50,7 +55,6 @@ struct Unindexed {
     packs: Vec<StoredPack>,
     blobs: usize,
     bytes: u64,
-    segments: Vec<Durable<IndexId>>,
 }
 
 /// What a writer has added so far.
@@ -64,14 +68,8 @@ pub struct Added {
     pub stored: AtomicU64,
 }
 
-/// Whose task a blob is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Claim {
-    /// It is there, or someone in this run is at it.
-    Known,
-    /// The caller's: it must be stored.
-    Yours,
-}
+/// All that was stored before is durable, and listed by durable segments: only [`Writer::flush`] makes one.
+pub struct Flushed(());
 
 impl<'r> Writer<'r> {
     /// Announces a session and gets ready to write.
@@ -80,16 +78,14 @@ impl<'r> Writer<'r> {
         let session = Announced::announce(repository.objects_arc(), kind, who)?;
         // After the announcement: what the view says now, later prunes will spare.
         repository.refresh_index()?;
-        let packer = |class| {
-            let target_len = repository.pack_target_len();
-            Packer::new(repository.objects(), repository.meta_cache(), session.id(), class, target_len)
-        };
-        let (data, meta) = (packer(PackClass::Data), packer(PackClass::Meta));
         Ok(Writer {
             repository,
+            who: who.clone(),
+            kind,
+            data: packer(repository, session.id(), PackClass::Data),
+            meta: packer(repository, session.id(), PackClass::Meta),
             session,
-            data,
-            meta,
+            at_work: RwLock::default(),
             taken: Mutex::default(),
             stored: Mutex::default(),
             own: Mutex::default(),
@@ -106,6 +102,11 @@ impl<'r> Writer<'r> {
     /// The session that it writes under.
     pub fn session(&self) -> &Announced {
         &self.session
+    }
+
+    /// To look again at what the session may rely on.
+    pub fn session_mut(&mut self) -> &mut Announced {
+        &mut self.session
     }
 
     /// Whether a blob lies where this session may rely on it, or is on its way there.
@@ -128,32 +129,23 @@ impl<'r> Writer<'r> {
         self.session.usable().contains(pack, len) || lock(&self.own).get(pack) == Some(&len)
     }
 
-    /// Asks who has to store a blob. Of those who ask while it is not there, one is told to.
-    pub fn claim(&self, id: &BlobId) -> Result<Claim> {
-        if self.has(id)? {
-            return Ok(Claim::Known);
+    /// Stores the blob `id` if it is not there. Of those who ask while it is not, one is told to `make` it:
+    /// its header, and its plaintext as it is to be stored, compressed or not.
+    ///
+    /// A blob that cannot be made or stored fails the writer: others were told that it is known.
+    pub fn save(&self, id: &BlobId, make: impl FnOnce() -> Result<(BlobHeader, Vec<u8>)>) -> Result<()> {
+        let _at_work = self.at_work.read().unwrap_or_else(PoisonError::into_inner);
+        if self.has(id)? || !lock(&self.taken).insert(*id) {
+            return Ok(());
         }
-        match lock(&self.taken).insert(*id) {
-            true => Ok(Claim::Yours),
-            false => Ok(Claim::Known),
+        let saved = make().and_then(|(blob, stored)| self.store(blob, stored));
+        if saved.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
         }
+        saved
     }
 
-    /// Says that a blob that [`claim`](Self::claim) gave to the caller will not be stored.
-    pub fn give_up(&self) {
-        self.failed.store(true, Ordering::Relaxed);
-    }
-
-    /// Stores a blob that [`claim`](Self::claim) gave to the caller; `stored` is its compressed plaintext.
-    pub fn store(&self, blob: BlobHeader, stored: Vec<u8>) -> Result<()> {
-        let result = self.try_store(blob, stored);
-        if result.is_err() {
-            self.give_up();
-        }
-        result
-    }
-
-    fn try_store(&self, blob: BlobHeader, stored: Vec<u8>) -> Result<()> {
+    fn store(&self, blob: BlobHeader, stored: Vec<u8>) -> Result<()> {
         self.added.blobs.fetch_add(1, Ordering::Relaxed);
         self.added.bytes.fetch_add(u64::from(blob.plain_len), Ordering::Relaxed);
         self.added.stored.fetch_add(blob.sealed_len(), Ordering::Relaxed);
@@ -182,12 +174,11 @@ impl<'r> Writer<'r> {
         if stored.packs.is_empty() {
             return Ok(());
         }
-        let segment = segment_of(&self.session, &stored.packs);
-        let durable = self.repository.objects().put(&segment)?;
+        let segment = segment_of(self.session.id(), &stored.packs);
+        let durable: Durable<IndexId> = self.repository.objects().put(&segment)?;
         let ids: Vec<BlobId> = segment.records.iter().map(|record| record.placed.blob.id).collect();
         lock(&self.own).extend(stored.packs.iter().map(|pack| (pack.id.id(), pack.len)));
         self.repository.view_mut().add(vec![(durable.id(), segment)])?;
-        stored.segments.push(durable);
         stored.packs.clear();
         (stored.blobs, stored.bytes) = (0, 0);
         // The view has them now.
@@ -198,50 +189,114 @@ impl<'r> Writer<'r> {
         Ok(())
     }
 
-    /// Puts everything that a snapshot may refer to. Nothing can be stored after it.
-    fn finish_packs(self) -> Result<Written<'r>> {
+    /// Puts everything that was stored so far, packs before the segments that list them (B3, B4). Others may
+    /// go on storing meanwhile.
+    pub fn flush(&self) -> Result<Flushed> {
+        let (data, meta) = {
+            // Whoever was storing something has finished when this is ours.
+            let _nobody = self.at_work.write().unwrap_or_else(PoisonError::into_inner);
+            (self.data.detach()?, self.meta.detach()?)
+        };
+        let result = self.finish_packs(data, meta);
+        if result.is_err() {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        result?;
         if self.failed.load(Ordering::Relaxed) {
             return Err(RepoError::Refused("something could not be stored; no snapshot was made".into()));
         }
-        let Writer { repository, session, data, meta, stored, .. } = self;
-        let mut stored = stored.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-        for pack in data.finish_all()?.into_iter().chain(meta.finish_all()?) {
-            stored.push(pack);
-        }
-        if !stored.packs.is_empty() {
-            let segment = segment_of(&session, &stored.packs);
-            let durable = repository.objects().put(&segment)?;
-            repository.view_mut().add(vec![(durable.id(), segment)])?;
-            stored.segments.push(durable);
-        }
-        Ok(Written { repository, session, segments: stored.segments })
+        Ok(Flushed(()))
     }
 
-    /// Commits a snapshot, and gives its id once it is certain that it is good.
-    pub fn commit(self, who: &Who, snapshot: impl FnOnce(&Announced) -> Snapshot) -> Result<SnapshotId> {
-        let written = self.finish_packs()?;
-        let mut snapshot = snapshot(&written.session);
-        if !written.session.is_there()? {
-            return written.begin_anew(who, &mut snapshot);
+    fn finish_packs(&self, data: Vec<super::packer::BegunPack>, meta: Vec<super::packer::BegunPack>) -> Result<()> {
+        for begun in data {
+            let pack = self.data.finish(begun)?;
+            lock(&self.stored).push(pack);
         }
-        let put = written.put_snapshot(&snapshot)?;
+        for begun in meta {
+            let pack = self.meta.finish(begun)?;
+            lock(&self.stored).push(pack);
+        }
+        self.write_segment(&mut lock(&self.stored))
+    }
+
+    /// Commits a snapshot, and gives its id once it is certain that it is good. Several may be committed, one
+    /// after the other.
+    pub fn commit(&mut self, snapshot: Snapshot) -> Result<SnapshotId> {
+        let flushed = self.flush()?;
+        if !self.session.is_there()? {
+            return self.commit_anew(&flushed, snapshot);
+        }
+        let id = self.put_snapshot(&flushed, snapshot.clone())?;
         // If nobody can tell, it counts as gone: a snapshot stays only if it is certain to be good.
-        if matches!(written.session.is_there(), Ok(true)) {
-            return Ok(put.id());
+        if matches!(self.session.is_there(), Ok(true)) {
+            return Ok(id);
         }
         // A prune took this session for dead and may have deleted what the snapshot relies on (B8).
-        match written.look_up_again(who, &snapshot) {
-            Ok(()) => Ok(put.id()),
+        self.keep_if(id, |writer| writer.look_up_again(&snapshot))
+    }
+
+    /// Commits a snapshot while others go on storing; `None` if the session was taken for dead, which the last
+    /// commit will deal with.
+    pub fn checkpoint(&self, snapshot: Snapshot) -> Result<Option<SnapshotId>> {
+        let flushed = self.flush()?;
+        if !self.session.is_there()? {
+            return Ok(None);
+        }
+        let id = self.put_snapshot(&flushed, snapshot)?;
+        if matches!(self.session.is_there(), Ok(true)) {
+            return Ok(Some(id));
+        }
+        self.repository.objects().delete::<Snapshot>(&id)?;
+        Ok(None)
+    }
+
+    /// Only after everything was flushed can a snapshot be put.
+    fn put_snapshot(&self, _flushed: &Flushed, mut snapshot: Snapshot) -> Result<SnapshotId> {
+        snapshot.session = self.session.id();
+        Ok(self.repository.objects().put(&snapshot)?.id())
+    }
+
+    /// The announcement is gone before the snapshot was put (B5): a new session looks everything up.
+    fn commit_anew(&mut self, flushed: &Flushed, snapshot: Snapshot) -> Result<SnapshotId> {
+        self.look_up_again(&snapshot)?;
+        let id = self.put_snapshot(flushed, snapshot)?;
+        self.keep_if(id, |writer| if writer.session.is_there()? { Ok(()) } else { Err(taken_for_dead()) })
+    }
+
+    /// The snapshot if `certain`; otherwise it is deleted.
+    fn keep_if(&mut self, id: SnapshotId, certain: impl FnOnce(&mut Self) -> Result<()>) -> Result<SnapshotId> {
+        match certain(self) {
+            Ok(()) => Ok(id),
             Err(error) => {
-                written.repository.objects().delete::<Snapshot>(&put.id())?;
+                self.repository.objects().delete::<Snapshot>(&id)?;
                 Err(error)
             }
         }
     }
 
-    /// Ends without a snapshot: what was stored stays, and later runs find it.
+    /// Announces a new session, under which every blob that the snapshot reaches may be relied on.
+    fn look_up_again(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let session = Announced::announce(self.repository.objects_arc(), self.kind, &self.who)?;
+        self.repository.refresh_index()?;
+        walk::every_blob(self.repository, &snapshot.root, &mut |_, id| {
+            let usable = self.repository.view().lies_in(id, |pack, len| session.usable().contains(pack, len))?;
+            if usable { Ok(()) } else { Err(taken_for_dead()) }
+        })?;
+        if !session.is_there()? {
+            return Err(taken_for_dead());
+        }
+        // What the old session put is in the listing of the new one, or is gone.
+        lock(&self.own).clear();
+        self.data = packer(self.repository, session.id(), PackClass::Data);
+        self.meta = packer(self.repository, session.id(), PackClass::Meta);
+        self.session = session;
+        Ok(())
+    }
+
+    /// Ends: what was stored stays, and later runs find it.
     pub fn finish(self) -> Result<()> {
-        self.finish_packs().map(|_| ())
+        self.flush().map(drop)
     }
 }
 
@@ -253,47 +308,9 @@ impl Unindexed {
     }
 }
 
-/// Everything is durable that a snapshot may refer to: packs, and the segments that list them.
-struct Written<'r> {
-    repository: &'r Repository,
-    session: Announced,
-    segments: Vec<Durable<IndexId>>,
-}
-
-impl Written<'_> {
-    /// Only what holds durable segments can put a snapshot.
-    fn put_snapshot(&self, snapshot: &Snapshot) -> Result<Durable<SnapshotId>> {
-        tracing::debug!("{} segments are durable", self.segments.len());
-        self.repository.objects().put(snapshot)
-    }
-
-    /// The announcement is gone before the snapshot was put (B5): a new session looks everything up.
-    fn begin_anew(&self, who: &Who, snapshot: &mut Snapshot) -> Result<SnapshotId> {
-        let session = self.all_there(who, snapshot)?;
-        snapshot.session = session.id();
-        let put = self.put_snapshot(snapshot)?;
-        if session.is_there()? {
-            return Ok(put.id());
-        }
-        self.repository.objects().delete::<Snapshot>(&put.id())?;
-        Err(taken_for_dead())
-    }
-
-    fn look_up_again(&self, who: &Who, snapshot: &Snapshot) -> Result<()> {
-        let session = self.all_there(who, snapshot)?;
-        if session.is_there()? { Ok(()) } else { Err(taken_for_dead()) }
-    }
-
-    /// A new session under which every blob that the snapshot reaches may be relied on.
-    fn all_there(&self, who: &Who, snapshot: &Snapshot) -> Result<Announced> {
-        let session = Announced::announce(self.repository.objects_arc(), SessionKind::Backup, who)?;
-        self.repository.refresh_index()?;
-        walk::every_blob(self.repository, &snapshot.root, &mut |_, id| {
-            let usable = self.repository.view().lies_in(id, |pack, len| session.usable().contains(pack, len))?;
-            if usable { Ok(()) } else { Err(taken_for_dead()) }
-        })?;
-        Ok(session)
-    }
+fn packer(repository: &Repository, session: SessionId, class: PackClass) -> Packer<'_> {
+    let target_len = repository.pack_target_len();
+    Packer::new(repository.objects(), repository.meta_cache(), session, class, target_len)
 }
 
 fn taken_for_dead() -> RepoError {
@@ -302,7 +319,7 @@ fn taken_for_dead() -> RepoError {
     )
 }
 
-fn segment_of(session: &Announced, packs: &[StoredPack]) -> Segment {
+fn segment_of(session: SessionId, packs: &[StoredPack]) -> Segment {
     let mut ids: Vec<PackId> = packs.iter().map(|pack| pack.id.id()).collect();
     ids.sort_unstable();
     let number = |id: &PackId| ids.binary_search(id).map_or(u32::MAX, |at| at as u32);
@@ -319,7 +336,7 @@ fn segment_of(session: &Announced, packs: &[StoredPack]) -> Segment {
         retain_until: 0,
     });
     let header = SegmentHeader {
-        session: session.id(),
+        session,
         lineage: Lineage::default(),
         replaces: Ascending::default(),
         packs: Ascending::new(packs.collect()).expect("a segment is written before it lists too many packs"),
@@ -331,5 +348,5 @@ fn segment_of(session: &Announced, packs: &[StoredPack]) -> Segment {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

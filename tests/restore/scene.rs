@@ -21,7 +21,7 @@ use keepstone::ops::source::Trouble;
 use keepstone::ops::target::Target;
 use keepstone::repo::split::TreeBuilder;
 use keepstone::repo::{
-    Argon2Profile, CacheDir, Claim, RepoError, Repository, SystemChance, Who, Writer, default_settings, init,
+    Argon2Profile, CacheDir, RepoError, Repository, SystemChance, Who, Writer, default_settings, init,
 };
 use keepstone::storage::{FaultyStore, MemoryStore};
 use tempfile::TempDir;
@@ -132,9 +132,7 @@ impl Scene {
         let keys = repository.objects().keys();
         let mut save = |kind, plain: Vec<u8>| {
             let id = keys.namer().name(kind, &plain);
-            if writer.claim(&id)? == Claim::Yours {
-                writer.store(uncompressed(id, kind, plain.len()), plain)?;
-            }
+            writer.save(&id, || Ok((uncompressed(id, kind, plain.len()), plain)))?;
             Ok(id)
         };
         let mut builder = TreeBuilder::default();

@@ -15,9 +15,7 @@ use keepstone::format::pack::{BlobHeader, BlobKind, Compression};
 use keepstone::format::tree::{Entry, EntryKey, Meta, Node, Time, TreeRef};
 use keepstone::id::{BlobId, SnapshotId};
 use keepstone::repo::split::{ContentBuilder, TreeBuilder};
-use keepstone::repo::{
-    self, CacheDir, Claim, RepoError, Repository, SystemChance, Who, Writer, default_settings, program,
-};
+use keepstone::repo::{self, CacheDir, RepoError, Repository, SystemChance, Who, Writer, default_settings, program};
 use keepstone::storage::{MemoryStore, Store};
 
 pub const PASSWORD: &[u8] = b"correct horse";
@@ -78,9 +76,9 @@ pub fn commit(repository: &Repository, files: &Files, about: &About<'_>) -> (Sna
     (commit_root(writer, root.clone(), about), root)
 }
 
-pub fn commit_root(writer: Writer<'_>, root: TreeRef, about: &About<'_>) -> SnapshotId {
-    let who = Who::default();
-    writer.commit(&who, |session| snapshot(session.id(), root, about)).unwrap()
+pub fn commit_root(mut writer: Writer<'_>, root: TreeRef, about: &About<'_>) -> SnapshotId {
+    let session = writer.session().id();
+    writer.commit(snapshot(session, root, about)).unwrap()
 }
 
 fn snapshot(session: keepstone::id::SessionId, root: TreeRef, about: &About<'_>) -> Snapshot {
@@ -130,11 +128,9 @@ pub fn run(repository: &Repository, snapshots: &[SnapshotId], heads: &[SnapshotI
 /// Stores a blob as it is, unless it is there.
 pub fn save(repository: &Repository, writer: &Writer<'_>, kind: BlobKind, plain: Vec<u8>) -> Result<BlobId, RepoError> {
     let id = repository.objects().keys().namer().name(kind, &plain);
-    if writer.claim(&id)? == Claim::Yours {
-        let len = plain.len() as u32;
-        writer
-            .store(BlobHeader { id, kind, compression: Compression::None, stored_len: len, plain_len: len }, plain)?;
-    }
+    let len = plain.len() as u32;
+    let blob = BlobHeader { id, kind, compression: Compression::None, stored_len: len, plain_len: len };
+    writer.save(&id, || Ok((blob, plain)))?;
     Ok(id)
 }
 

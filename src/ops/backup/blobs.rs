@@ -10,7 +10,7 @@ use crate::compress::Compressor;
 use crate::crypto::Keyset;
 use crate::format::pack::{BlobHeader, BlobKind, Compression};
 use crate::id::BlobId;
-use crate::repo::{Claim, RepoError, Repository, Result};
+use crate::repo::{RepoError, Repository, Result};
 
 thread_local! {
     /// One context per thread and level: making one costs more than compressing a small file.
@@ -46,17 +46,11 @@ impl<'a> Blobs<'a> {
     /// The id of the blob with this plaintext, which is stored if it was not there.
     pub fn save(&self, kind: BlobKind, plain: Vec<u8>) -> Result<BlobId> {
         let id = self.keys.namer().name(kind, &plain);
-        if self.sink.claim(&id)? == Claim::Known {
-            return Ok(id);
-        }
-        let stored = self.store(kind, id, plain);
-        if stored.is_err() {
-            self.sink.give_up();
-        }
-        stored.map(|()| id)
+        self.sink.save(&id, || self.make(kind, id, plain))?;
+        Ok(id)
     }
 
-    fn store(&self, kind: BlobKind, id: BlobId, plain: Vec<u8>) -> Result<()> {
+    fn make(&self, kind: BlobKind, id: BlobId, plain: Vec<u8>) -> Result<(BlobHeader, Vec<u8>)> {
         let plain_len = u32::try_from(plain.len()).map_err(|_| too_long(plain.len()))?;
         let (compression, stored) = match self.compress(&plain)? {
             Some(shorter) => (Compression::Zstd, shorter),
@@ -66,7 +60,7 @@ impl<'a> Blobs<'a> {
         let blob = BlobHeader { id, kind, compression, stored_len, plain_len };
         self.counters.bytes_new.fetch_add(u64::from(plain_len), Relaxed);
         self.counters.bytes_stored.fetch_add(blob.sealed_len(), Relaxed);
-        self.sink.store(blob, stored)
+        Ok((blob, stored))
     }
 
     fn compress(&self, plain: &[u8]) -> Result<Option<Vec<u8>>> {

@@ -171,12 +171,9 @@ pub fn backup<S: Source>(
             writer.finish()?;
             Ok(report(Outcome::Unchanged, summary))
         }
-        Sink::Real(writer) => {
-            let mut snapshot = snapshot_of(options, names, (started, finished), parent_id, root.clone(), summary);
-            let id = writer.commit(&options.who, |session| {
-                snapshot.session = session.id();
-                snapshot
-            })?;
+        Sink::Real(mut writer) => {
+            let id =
+                writer.commit(snapshot_of(options, names, (started, finished), parent_id, root.clone(), summary))?;
             Ok(report(Outcome::Saved(id), summary))
         }
     }
@@ -228,7 +225,7 @@ fn snapshot_of(
     summary: Summary,
 ) -> Snapshot {
     Snapshot {
-        // The session's, once it is known which one commits.
+        // The writer's, once it is known which one commits.
         session: crate::id::SessionId::from_bytes([0; 32]),
         lineage: Lineage::default(),
         state: if summary.troubles == 0 { SnapshotState::Complete } else { SnapshotState::Partial },

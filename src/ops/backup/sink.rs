@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::format::control::Summary;
 use crate::format::pack::BlobHeader;
 use crate::id::BlobId;
-use crate::repo::{Added, Claim, Repository, Result, Writer};
+use crate::repo::{Added, Repository, Result, Writer};
 
 /// Where blobs go.
 pub(super) enum Sink<'r> {
@@ -33,27 +33,15 @@ impl<'r> Sink<'r> {
         }
     }
 
-    pub fn claim(&self, id: &BlobId) -> Result<Claim> {
+    /// Stores the blob `id` if it is not there; then it is made.
+    pub fn save(&self, id: &BlobId, make: impl FnOnce() -> Result<(BlobHeader, Vec<u8>)>) -> Result<()> {
         match self {
-            Sink::Real(writer) => writer.claim(id),
-            Sink::Dry { taken, .. } => {
-                let known = self.has(id)? || !taken.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(*id);
-                Ok(if known { Claim::Known } else { Claim::Yours })
-            }
-        }
-    }
-
-    /// A blob that was claimed will not be stored.
-    pub fn give_up(&self) {
-        if let Sink::Real(writer) = self {
-            writer.give_up();
-        }
-    }
-
-    pub fn store(&self, blob: BlobHeader, stored: Vec<u8>) -> Result<()> {
-        match self {
-            Sink::Real(writer) => writer.store(blob, stored),
-            Sink::Dry { added, .. } => {
+            Sink::Real(writer) => writer.save(id, make),
+            Sink::Dry { taken, added, .. } => {
+                if self.has(id)? || !taken.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(*id) {
+                    return Ok(());
+                }
+                let (blob, _) = make()?;
                 added.blobs.fetch_add(1, Relaxed);
                 added.bytes.fetch_add(u64::from(blob.plain_len), Relaxed);
                 added.stored.fetch_add(blob.sealed_len(), Relaxed);

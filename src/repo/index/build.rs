@@ -6,7 +6,7 @@ use std::path::Path;
 use redb::Database;
 
 use super::level::{BLOBS, BlobRow, Covered, LAYOUT, Level, META, PACKS, PackRow, SEGMENTS, contained};
-use crate::format::segment::{BlobRecord, Segment};
+use crate::format::segment::{BlobRecord, Segment, SegmentHeader};
 use crate::id::{BlobId, IndexId, PackId};
 
 type Failed = Box<dyn std::error::Error>;
@@ -29,9 +29,9 @@ pub(super) fn file_name(segments: &[Covered]) -> String {
 /// Writes the level of these segments, and opens it.
 pub(super) fn from_segments(dir: &Path, segments: Vec<(IndexId, Segment)>) -> Result<Level, Failed> {
     let mut packs = PackNumbers::default();
-    let covered = segments.iter().map(|(id, segment)| cover(*id, segment)).collect();
+    let mut covered = Vec::with_capacity(segments.len());
     let mut rows: Vec<(BlobId, BlobRow)> = Vec::with_capacity(segments.iter().map(|(_, s)| s.records.len()).sum());
-    for (number, (_, segment)) in segments.into_iter().enumerate() {
+    for (number, (id, segment)) in segments.into_iter().enumerate() {
         let number = u32::try_from(number)?;
         let renumbered: Vec<u32> = segment
             .header
@@ -40,6 +40,7 @@ pub(super) fn from_segments(dir: &Path, segments: Vec<(IndexId, Segment)>) -> Re
             .map(|pack| packs.number(PackRow { id: pack.id, len: pack.len, class: pack.class, blobs: pack.blobs }))
             .collect();
         rows.extend(segment.records.iter().map(|record| row(record, number, &renumbered)));
+        covered.push(cover(id, &segment, renumbered));
     }
     rows.sort_unstable_by_key(|(id, row)| (*id, row.pack, row.offset, row.segment));
     write(dir, covered, packs, |insert| {
@@ -53,8 +54,9 @@ pub(super) fn from_segments(dir: &Path, segments: Vec<(IndexId, Segment)>) -> Re
     })
 }
 
-fn cover(id: IndexId, segment: &Segment) -> Covered {
-    Covered { id, replaces: segment.header.replaces.to_vec() }
+fn cover(id: IndexId, segment: &Segment, packs: Vec<u32>) -> Covered {
+    let SegmentHeader { session, replaces, .. } = &segment.header;
+    Covered { id, session: *session, replaces: replaces.to_vec(), packs, blobs: segment.records.len() as u32 }
 }
 
 fn row(record: &BlobRecord, segment: u32, packs: &[u32]) -> (BlobId, BlobRow) {
@@ -81,16 +83,21 @@ fn merge(dir: &Path, levels: &[&Level]) -> Result<Level, Failed> {
     let mut covered = Vec::new();
     let mut renumber = Vec::new();
     for level in levels {
-        let live = level.segments.iter().zip(&level.live);
-        let segments: Vec<Option<u32>> = live
-            .map(|(segment, live)| {
-                live.then(|| {
-                    covered.push(segment.clone());
-                    covered.len() as u32 - 1
-                })
-            })
-            .collect();
-        let numbers: Vec<u32> = level.packs.iter().map(|pack| packs.number(*pack)).collect();
+        // Packs that only dead segments list are left behind.
+        let mut numbers: Vec<Option<u32>> = vec![None; level.packs.len()];
+        let mut segments = Vec::with_capacity(level.segments.len());
+        for (segment, live) in level.segments.iter().zip(&level.live) {
+            segments.push(live.then_some(covered.len() as u32));
+            if *live {
+                let mut renumbered = Vec::with_capacity(segment.packs.len());
+                for number in &segment.packs {
+                    let Some(pack) = level.packs.get(*number as usize) else { continue };
+                    let number = *numbers[*number as usize].get_or_insert_with(|| packs.number(*pack));
+                    renumbered.push(number);
+                }
+                covered.push(Covered { packs: renumbered, ..segment.clone() });
+            }
+        }
         renumber.push((segments, numbers));
     }
     let mut streams = Vec::new();
@@ -108,9 +115,9 @@ fn merge(dir: &Path, levels: &[&Level]) -> Result<Level, Failed> {
                 let (_, rows) = stream.next().expect("it was peeked at")?;
                 for mut row in BlobRow::all(rows.value()) {
                     let segment = segments.get(row.segment as usize).copied().flatten();
-                    let pack = numbers.get(row.pack as usize);
+                    let pack = numbers.get(row.pack as usize).copied().flatten();
                     if let (Some(segment), Some(pack)) = (segment, pack) {
-                        (row.segment, row.pack) = (segment, *pack);
+                        (row.segment, row.pack) = (segment, pack);
                         row.append_to(&mut value);
                     }
                 }

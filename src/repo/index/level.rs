@@ -8,7 +8,7 @@ use redb::{ReadOnlyDatabase, ReadOnlyTable, ReadableDatabase, ReadableTable, Rea
 use crate::format::limits::{BLOB_PLAIN_MAX, BLOB_STORED_MAX};
 use crate::format::pack::{BlobHeader, BlobKind, Compression, Placed};
 use crate::format::segment::PackClass;
-use crate::id::{BlobId, IndexId, PackId};
+use crate::id::{BlobId, IndexId, PackId, SessionId};
 
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 pub(super) const SEGMENTS: TableDefinition<u32, &[u8]> = TableDefinition::new("segments");
@@ -16,7 +16,7 @@ pub(super) const PACKS: TableDefinition<u32, &[u8; PACK_ROW_LEN]> = TableDefinit
 pub(super) const BLOBS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("blobs");
 
 /// What the tables hold; a file that says another number was left by another version.
-pub(super) const LAYOUT: u64 = 1;
+pub(super) const LAYOUT: u64 = 2;
 pub(super) const PACK_ROW_LEN: usize = 32 + 8 + 1 + 4;
 const BLOB_ROW_LEN: usize = 4 + 4 + 1 + 1 + 8 + 4 + 4;
 /// redb's own cache, for each level that is open.
@@ -126,17 +126,39 @@ impl Cursor<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Covered {
     pub id: IndexId,
+    pub session: SessionId,
     pub replaces: Vec<IndexId>,
+    /// The packs that it lists, by their numbers in the level.
+    pub packs: Vec<u32>,
+    /// How many blobs it lists.
+    pub blobs: u32,
 }
 
 impl Covered {
     pub fn to_bytes(&self) -> Vec<u8> {
-        std::iter::once(&self.id).chain(&self.replaces).flat_map(|id| *id.as_bytes()).collect()
+        let mut bytes = [&self.id.as_bytes()[..], self.session.as_bytes(), &self.blobs.to_le_bytes()].concat();
+        bytes.extend_from_slice(&(self.replaces.len() as u32).to_le_bytes());
+        bytes.extend(self.replaces.iter().flat_map(|id| *id.as_bytes()));
+        bytes.extend(self.packs.iter().flat_map(|pack| pack.to_le_bytes()));
+        bytes
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let mut ids = bytes.chunks_exact(32).map(|id| IndexId::from_bytes(id.try_into().expect("32 bytes")));
-        Some(Covered { id: ids.next()?, replaces: ids.collect() })
+        let (id, rest) = bytes.split_first_chunk()?;
+        let (session, rest) = rest.split_first_chunk()?;
+        let (blobs, rest) = rest.split_first_chunk()?;
+        let (replaces, rest) = rest.split_first_chunk()?;
+        let replaces = (u32::from_le_bytes(*replaces) as usize).checked_mul(32)?;
+        let (replaces, packs) = rest.split_at_checked(replaces)?;
+        let ids = replaces.chunks_exact(32).map(|id| IndexId::from_bytes(id.try_into().expect("32 bytes")));
+        let packs = packs.chunks_exact(4).map(|pack| u32::from_le_bytes(pack.try_into().expect("4 bytes")));
+        Some(Covered {
+            id: IndexId::from_bytes(*id),
+            session: SessionId::from_bytes(*session),
+            replaces: ids.collect(),
+            packs: packs.collect(),
+            blobs: u32::from_le_bytes(*blobs),
+        })
     }
 }
 
@@ -198,19 +220,9 @@ impl Level {
         Ok(())
     }
 
-    /// All live rows, ascending by id.
-    pub fn each(&self, each: &mut dyn FnMut(&BlobId, &BlobRow, &PackRow)) -> std::result::Result<(), String> {
-        let mut all = contained(|| self.iter())?;
-        let mut next = || {
-            contained(|| {
-                let row = all.next().transpose().map_err(|error| error.to_string())?;
-                Ok::<_, String>(row.map(|(id, rows)| (BlobId::from_bytes(*id.value()), rows.value().to_vec())))
-            })
-        };
-        while let Some((id, rows)) = next()? {
-            self.live_rows(&rows).for_each(|(row, pack)| each(&id, &row, pack));
-        }
-        Ok(())
+    /// All blobs, ascending by id, one after the other.
+    pub fn stream(&self) -> std::result::Result<Stream<'_>, String> {
+        Ok(Stream { level: self, all: contained(|| self.iter())?, id: None, rows: Vec::new() })
     }
 
     fn live_rows<'a>(&'a self, rows: &'a [u8]) -> impl Iterator<Item = (BlobRow, &'a PackRow)> {
@@ -230,6 +242,41 @@ impl Level {
     pub fn is_mostly_dead(&self) -> bool {
         let live = self.live.iter().filter(|live| **live).count();
         live * 2 < self.live.len()
+    }
+}
+
+/// The blobs of a level, in order.
+pub(super) struct Stream<'l> {
+    level: &'l Level,
+    all: redb::Range<'l, &'static [u8; 32], &'static [u8]>,
+    /// The blob at hand; `None` before the first and after the last.
+    id: Option<BlobId>,
+    rows: Vec<u8>,
+}
+
+impl Stream<'_> {
+    /// Goes on to the next blob.
+    pub fn step(&mut self) -> std::result::Result<(), String> {
+        let Stream { all, id, rows, .. } = self;
+        contained(|| {
+            let row = all.next().transpose().map_err(|error| error.to_string())?;
+            rows.clear();
+            *id = row.map(|(id, found)| {
+                rows.extend_from_slice(found.value());
+                BlobId::from_bytes(*id.value())
+            });
+            Ok(())
+        })
+    }
+
+    /// The blob at hand.
+    pub fn id(&self) -> Option<BlobId> {
+        self.id
+    }
+
+    /// Its live rows, each with its pack.
+    pub fn rows(&self) -> impl Iterator<Item = (BlobRow, &PackRow)> {
+        self.level.live_rows(&self.rows)
     }
 }
 

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::build;
-use super::level::{Level, Location};
-use crate::format::segment::Segment;
-use crate::id::{BlobId, IndexId, PackId};
+use super::level::{Level, Location, PackRow};
+use crate::format::segment::{PackClass, Segment};
+use crate::id::{BlobId, IndexId, PackId, SessionId};
 use crate::repo::error::{RepoError, Result};
 use crate::repo::metacache::remove_abandoned;
 
@@ -23,6 +23,40 @@ pub struct IndexView {
     levels: Vec<Level>,
     /// Segments that this process found damaged: fetching them again for each lost blob helps nobody.
     damaged: BTreeMap<IndexId, String>,
+}
+
+/// A pack as the index lists it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListedPack {
+    /// The pack.
+    pub id: PackId,
+    /// Its length, in bytes.
+    pub len: u64,
+    /// What it holds.
+    pub class: PackClass,
+    /// How many blobs, padding counted.
+    pub blobs: u32,
+    /// The session that wrote a segment which lists it.
+    pub session: SessionId,
+}
+
+impl From<PackRow> for ListedPack {
+    fn from(PackRow { id, len, class, blobs }: PackRow) -> Self {
+        ListedPack { id, len, class, blobs, session: SessionId::from_bytes([0; 32]) }
+    }
+}
+
+/// A segment that no other replaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveSegment {
+    /// The segment.
+    pub id: IndexId,
+    /// Who wrote it.
+    pub session: SessionId,
+    /// How many blobs it lists.
+    pub blobs: u32,
+    /// The packs that it lists.
+    pub packs: Vec<ListedPack>,
 }
 
 /// What bringing a view up to date found.
@@ -203,18 +237,58 @@ impl IndexView {
         Ok(false)
     }
 
-    /// Every pack that the view knows, once, with its length; some may have been replaced since.
-    pub fn packs(&self) -> BTreeMap<PackId, u64> {
-        let packs = self.levels.iter().flat_map(|level| &level.packs);
-        packs.map(|pack| (pack.id, pack.len)).collect()
+    /// Every pack that an active segment lists, once.
+    pub fn packs(&self) -> BTreeMap<PackId, ListedPack> {
+        let mut packs = BTreeMap::new();
+        for segment in self.segments() {
+            packs.extend(segment.packs.iter().map(|pack| (pack.id, *pack)));
+        }
+        packs
     }
 
-    /// Calls `each` for every place where a blob lies; what two segments list comes twice.
-    pub fn each(&self, each: &mut dyn FnMut(Location)) -> Result<()> {
-        self.levels.iter().try_for_each(|level| {
-            let located = &mut |id: &BlobId, row: &_, pack: &_| each(Location::new(id, row, pack));
-            level.each(located).map_err(|why| local("read", &level.path, why))
+    /// The segments that count.
+    pub fn segments(&self) -> impl Iterator<Item = ActiveSegment> + '_ {
+        self.levels.iter().flat_map(|level| {
+            level.segments.iter().zip(&level.live).filter(|(_, live)| **live).map(|(segment, _)| {
+                let packs = segment.packs.iter().filter_map(|number| level.packs.get(*number as usize));
+                let packs = packs.map(|pack| ListedPack { session: segment.session, ..ListedPack::from(*pack) });
+                ActiveSegment { id: segment.id, session: segment.session, blobs: segment.blobs, packs: packs.collect() }
+            })
         })
+    }
+
+    /// Calls `each` for every place where a blob lies, in order of blobs.
+    pub fn each(&self, each: &mut dyn FnMut(Location)) -> Result<()> {
+        self.each_blob(&mut |_, locations| {
+            locations.iter().for_each(|location| each(*location));
+            Ok(())
+        })
+    }
+
+    /// Calls `each` for every blob, ascending, with all places where it lies. Constant memory.
+    pub fn each_blob(&self, each: &mut dyn FnMut(&BlobId, &[Location]) -> Result<()>) -> Result<()> {
+        let failed = |level: &Level, why: String| local("read", &level.path, why);
+        let mut streams = Vec::with_capacity(self.levels.len());
+        for level in &self.levels {
+            let mut stream = level.stream().map_err(|why| failed(level, why))?;
+            stream.step().map_err(|why| failed(level, why))?;
+            streams.push((level, stream));
+        }
+        let mut locations = Vec::new();
+        while let Some(id) = streams.iter().filter_map(|(_, stream)| stream.id()).min() {
+            locations.clear();
+            for (level, stream) in streams.iter_mut().filter(|(_, stream)| stream.id() == Some(id)) {
+                locations.extend(stream.rows().map(|(row, pack)| Location::new(&id, &row, pack)));
+                stream.step().map_err(|why| failed(level, why))?;
+            }
+            // Two segments may list one pack.
+            locations.sort_unstable_by_key(|location| (location.pack, location.placed.offset));
+            locations.dedup();
+            if !locations.is_empty() {
+                each(&id, &locations)?;
+            }
+        }
+        Ok(())
     }
 
     /// How many blobs the view holds, copies in several levels counted apart.
