@@ -107,7 +107,7 @@ pub fn failure(error: RepoError) -> Failure {
         RepoError::NoRepository { .. } => Exit::NoRepository,
         RepoError::WrongPassword => Exit::WrongPassword,
         RepoError::NeedsNewer { .. } => Exit::TooNew,
-        RepoError::Damaged { .. } | RepoError::Missing { .. } => Exit::Damage,
+        RepoError::Damaged { .. } | RepoError::AfterClosing { .. } | RepoError::Missing { .. } => Exit::Damage,
         RepoError::Conflict(_) => Exit::Busy,
         RepoError::Interrupted => Exit::Interrupted,
         RepoError::Occupied { .. } | RepoError::Refused(_) | RepoError::Store(_) | RepoError::Local { .. } => {
@@ -118,7 +118,9 @@ pub fn failure(error: RepoError) -> Failure {
         RepoError::NoRepository { .. } => Some("make one with: keepstone init"),
         RepoError::WrongPassword => Some("see KEEPSTONE_PASSWORD_FILE and --password-file for where it comes from"),
         RepoError::NeedsNewer { .. } => Some("update keepstone on this machine"),
-        RepoError::Damaged { .. } | RepoError::Missing { .. } => Some("find out what is harmed with: keepstone check"),
+        RepoError::Damaged { .. } | RepoError::AfterClosing { .. } | RepoError::Missing { .. } => {
+            Some("find out what is harmed with: keepstone check")
+        }
         RepoError::Store(StoreError::Full { .. }) => {
             Some("nothing that was stored before is harmed; make room and run it again")
         }

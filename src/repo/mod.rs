@@ -3,6 +3,7 @@
 //! [`Repository`] reads; [`Writer`] writes, under an announced session. What either gives out was
 //! checked on the way: names against bytes, bytes against keys, values against the spec.
 
+mod closings;
 mod error;
 mod index;
 mod keychain;
@@ -25,7 +26,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use crate::crypto::Argon2Profile;
 pub use error::{Class, RepoError, Result};
 pub use index::{ActiveSegment, IndexView, ListedPack, Location, SyncReport};
-pub use keychain::Keychain;
+pub use keychain::{AtWork, Closed, Keychain};
 pub use names::{
     KeyringObject, KeyslotObject, Record, Stored, config as config_name, id_of, of as name_of, pack as pack_name,
 };
@@ -37,10 +38,12 @@ pub use writer::{Added, Flushed, Writer};
 
 use crate::chunk::ChunkerParams;
 use crate::crypto::{Chance, Keyset};
+use crate::format::envelope::{ObjectKind, PREFIX_LEN, Prefix};
 use crate::format::keys::Settings;
 use crate::format::segment::Segment;
-use crate::id::{IndexId, RepositoryId};
+use crate::id::{IndexId, PackId, RepositoryId};
 use crate::storage::{Store, StoreError};
+use closings::Closings;
 use metacache::MetaCache;
 use pins::{Pin, PinFile};
 
@@ -111,9 +114,11 @@ impl Repository {
         make_private(&root)?;
         keychain.outdated = PinFile::new(&root.join("pins"), &store.place()).check(&pin, &keychain.branch)?;
         let cache_dir = root.join(repository.to_hex());
-        let (view, first_sync) = IndexView::open(&cache_dir.join("index"))?;
+        let keys = Keyset::new(&keychain.keyring);
+        let (view, first_sync) = IndexView::open(&cache_dir.join("index"), keys.current())?;
         let meta_cache = Some(MetaCache::open(&cache_dir.join("meta"))?);
-        let objects = Arc::new(Objects { store, repository, keys: Keyset::new(&keychain.keyring), chance });
+        let (closings, watch) = (Closings::of(&keychain.keyring), keychain.watch());
+        let objects = Arc::new(Objects { store, repository, keys, chance, closings, watch });
         let mut opened = Repository {
             objects,
             keychain,
@@ -163,6 +168,24 @@ impl Repository {
     /// To change who can open it.
     pub fn keychain_mut(&mut self) -> (&mut Keychain, &dyn Store, &dyn Chance) {
         (&mut self.keychain, self.objects.store(), self.objects.chance())
+    }
+
+    /// Closes the epochs before the current one under which nobody is at work any more, see
+    /// [`Keychain::close`].
+    pub fn close_epochs(&mut self, again: bool) -> Result<Closed> {
+        self.keychain.close(self.objects.store(), again, self.objects.chance())
+    }
+
+    /// The epoch that a pack is sealed under, by its first bytes: nothing vouches for it before a blob of the
+    /// pack is opened.
+    pub fn pack_epoch(&self, pack: &PackId) -> Result<u32> {
+        let name = names::pack(pack);
+        let begin = self.objects.store().get_range(&name, 0, PREFIX_LEN as u64).map_err(|error| match error {
+            StoreError::NotFound { .. } => RepoError::Missing { what: name.to_string() },
+            other => other.into(),
+        })?;
+        let (prefix, _) = Prefix::split(&begin).map_err(|error| RepoError::malformed(&name, error))?;
+        Ok(prefix.epoch)
     }
 
     /// Where the local view and the copies of metadata are.
@@ -228,7 +251,7 @@ impl Repository {
         let mut view = self.view_mut();
         let listed: Vec<IndexId> = self.objects.list::<Segment>()?;
         before(&mut view);
-        view.sync(&listed, &|id| self.objects.get::<Segment>(id))
+        view.sync(&listed, &Segments(&self.objects))
     }
 
     /// The index, to look things up.
@@ -258,6 +281,19 @@ impl Repository {
     pub fn bypass_meta_cache(&mut self) {
         self.meta_cache = None;
         self.openers = reader::Openers::default();
+    }
+}
+
+/// The segments of a repository, as its keys show them.
+struct Segments<'o>(&'o Objects);
+
+impl index::Source for Segments<'_> {
+    fn get(&self, id: &IndexId) -> Result<(Segment, u32)> {
+        self.0.get_with_epoch::<Segment>(id)
+    }
+
+    fn counts(&self, id: &IndexId, epoch: u32) -> Result<bool> {
+        self.0.counts(ObjectKind::Index, epoch, &id.of_any())
     }
 }
 

@@ -4,7 +4,9 @@ use crate::crypto::Sealable;
 use crate::format::control::{Condemned, Forgotten, Run, Session, Snapshot};
 use crate::format::epochs::EpochRecord;
 use crate::format::segment::Segment;
-use crate::id::{CondemnedId, EpochRecordId, ForgottenId, Id, IndexId, KeyringId, KeyslotId, PackId, RunId, SessionId, SnapshotId};
+use crate::id::{
+    CondemnedId, EpochRecordId, ForgottenId, Id, IndexId, KeyringId, KeyslotId, PackId, RunId, SessionId, SnapshotId,
+};
 use crate::storage::ObjectName;
 
 /// Something that is stored under its id in a directory of its own.

@@ -93,6 +93,8 @@ fn condemned_packs(objects: &Objects) -> Result<HashSet<PackId>> {
             Ok(record) => packs.extend(record.packs.iter().copied()),
             // All its packs are gone, and so is it.
             Err(RepoError::Missing { .. }) => {}
+            // Someone else's word: it condemns nothing.
+            Err(error @ RepoError::AfterClosing { .. }) => tracing::warn!("{error}"),
             Err(error) => return Err(error),
         }
     }
@@ -116,6 +118,8 @@ impl Announced {
         let id = objects.put(&session)?.id();
         let beat = Some(keep_alive(Arc::clone(objects), id));
         let mut announced = Announced { objects: Arc::clone(objects), id, usable: Usable::default(), beat };
+        // After the announcement: whoever closes our epoch has seen it, or we see what he did before.
+        objects.no_epoch_began()?;
         announced.look_again()?;
         Ok(announced)
     }

@@ -7,6 +7,7 @@ pub mod check;
 pub mod completions;
 pub mod diff;
 pub mod dump;
+pub mod epochs;
 pub mod find;
 pub mod fingerprint;
 pub mod init;

@@ -36,7 +36,12 @@ fn newest(repository: &Repository, options: &BackupOptions) -> Result<Option<(Sn
         .map(|id| match objects.get::<Snapshot>(&id) {
             Ok(snapshot) => Ok(fits(&snapshot).then_some((id, snapshot))),
             // Forgotten meanwhile, damaged, or beyond us: then it is no help, and `check` will say so.
-            Err(RepoError::Missing { .. } | RepoError::Damaged { .. } | RepoError::NeedsNewer { .. }) => Ok(None),
+            Err(
+                RepoError::Missing { .. }
+                | RepoError::Damaged { .. }
+                | RepoError::AfterClosing { .. }
+                | RepoError::NeedsNewer { .. },
+            ) => Ok(None),
             Err(error) => Err(error),
         })
         .try_reduce(|| None, |a, b| Ok(a.into_iter().chain(b).max_by_key(rank)))

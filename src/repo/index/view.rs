@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::build;
+use super::build::{self, FreshSegment};
 use super::level::{Level, Location, PackRow};
 use crate::format::segment::{PackClass, Segment};
 use crate::id::{BlobId, IndexId, PackId, SessionId};
@@ -23,6 +23,16 @@ pub struct IndexView {
     levels: Vec<Level>,
     /// Segments that this process found damaged: fetching them again for each lost blob helps nobody.
     damaged: BTreeMap<IndexId, String>,
+    /// What this process seals its own segments under.
+    epoch: u32,
+}
+
+/// Where segments come from.
+pub trait Source {
+    /// A segment, and the epoch that it is sealed under.
+    fn get(&self, id: &IndexId) -> Result<(Segment, u32)>;
+    /// Whether it still counts: epochs close, and a segment that was applied before may have been planted.
+    fn counts(&self, id: &IndexId, epoch: u32) -> Result<bool>;
 }
 
 /// A pack as the index lists it.
@@ -73,8 +83,9 @@ pub struct SyncReport {
 }
 
 impl IndexView {
-    /// Opens what the directory holds. What cannot be used is removed and said.
-    pub fn open(dir: &Path) -> Result<(Self, SyncReport)> {
+    /// Opens what the directory holds. What cannot be used is removed and said. `epoch` is the one that this
+    /// process writes under.
+    pub fn open(dir: &Path, epoch: u32) -> Result<(Self, SyncReport)> {
         fs::create_dir_all(dir).map_err(|error| local("create", dir, error))?;
         let mut report = SyncReport::default();
         let mut levels = Vec::new();
@@ -89,26 +100,29 @@ impl IndexView {
                 }
             }
         }
-        Ok((IndexView { dir: dir.to_owned(), levels, damaged: BTreeMap::new() }, report))
+        Ok((IndexView { dir: dir.to_owned(), levels, damaged: BTreeMap::new(), epoch }, report))
     }
 
     /// Makes the view say what `listed` says, the segments in the repository: applies new ones, passes
     /// over replaced ones, un-applies those that vanished.
-    pub fn sync(&mut self, listed: &[IndexId], get: &dyn Fn(&IndexId) -> Result<Segment>) -> Result<SyncReport> {
+    pub fn sync(&mut self, listed: &[IndexId], source: &dyn Source) -> Result<SyncReport> {
         let mut report = SyncReport::default();
         let listed: BTreeSet<IndexId> = listed.iter().copied().collect();
         let covered: BTreeSet<IndexId> = self.covered().map(|segment| segment.id).collect();
-        let fresh = listed.difference(&covered).copied();
-        report.applied = self.apply(fresh, get, &mut report.damaged)?;
+        let fresh: Vec<IndexId> = listed.difference(&covered).copied().collect();
+        report.applied = self.apply(fresh, source, &mut report.damaged)?;
+        let late = self.late(&listed, source)?;
+        let counts = |id: &IndexId| listed.contains(id) && !late.contains_key(id);
         // Only a listed segment's word counts: one that vanished replaces nothing.
         let replaced: BTreeSet<IndexId> = self
             .covered()
-            .filter(|segment| listed.contains(&segment.id))
+            .filter(|segment| counts(&segment.id))
             .flat_map(|segment| segment.replaces.iter().copied())
             .collect();
         report.vanished =
             covered.iter().filter(|id| !listed.contains(*id) && !replaced.contains(*id)).copied().collect();
-        self.mark_live(|id| listed.contains(id) && !replaced.contains(id));
+        self.mark_live(|id| counts(id) && !replaced.contains(id));
+        report.damaged.extend(late);
         self.tidy()?;
         Ok(report)
     }
@@ -121,14 +135,28 @@ impl IndexView {
 
     /// Applies segments that this process has just written itself.
     pub fn add(&mut self, segments: Vec<(IndexId, Segment)>) -> Result<()> {
-        self.push_level(segments)?;
+        let epoch = self.epoch;
+        let fresh = segments.into_iter().map(|(id, segment)| FreshSegment { id, epoch, segment });
+        self.push_level(fresh.collect())?;
         self.tidy()
+    }
+
+    /// Listed segments that were applied when their epoch was open, and do not count now that it is closed.
+    fn late(&self, listed: &BTreeSet<IndexId>, source: &dyn Source) -> Result<BTreeMap<IndexId, String>> {
+        let mut late = BTreeMap::new();
+        for segment in self.covered().filter(|segment| listed.contains(&segment.id)) {
+            if !source.counts(&segment.id, segment.epoch)? {
+                let (object, epoch) = (crate::repo::name_of::<Segment>(&segment.id).to_string(), segment.epoch);
+                late.insert(segment.id, RepoError::AfterClosing { object, epoch }.to_string());
+            }
+        }
+        Ok(late)
     }
 
     fn apply(
         &mut self,
-        fresh: impl Iterator<Item = IndexId>,
-        get: &dyn Fn(&IndexId) -> Result<Segment>,
+        fresh: Vec<IndexId>,
+        source: &dyn Source,
         damaged: &mut Vec<(IndexId, String)>,
     ) -> Result<usize> {
         let (mut batch, mut records, mut applied) = (Vec::new(), 0, 0);
@@ -137,12 +165,12 @@ impl IndexView {
                 damaged.push((id, why.clone()));
                 continue;
             }
-            let segment = match get(&id) {
-                Ok(segment) => segment,
+            let (segment, epoch) = match source.get(&id) {
+                Ok(got) => got,
                 // Replaced and deleted between the listing and now.
                 Err(RepoError::Missing { .. }) => continue,
                 // Harms nothing but what it alone lists: whoever needs that will miss it, and say so.
-                Err(error @ RepoError::Damaged { .. }) => {
+                Err(error @ (RepoError::Damaged { .. } | RepoError::AfterClosing { .. })) => {
                     self.damaged.insert(id, error.to_string());
                     damaged.push((id, error.to_string()));
                     continue;
@@ -155,7 +183,7 @@ impl IndexView {
             }
             records += segment.records.len();
             applied += 1;
-            batch.push((id, segment));
+            batch.push(FreshSegment { id, epoch, segment });
         }
         if !batch.is_empty() {
             self.push_level(batch)?;
@@ -163,7 +191,7 @@ impl IndexView {
         Ok(applied)
     }
 
-    fn push_level(&mut self, segments: Vec<(IndexId, Segment)>) -> Result<()> {
+    fn push_level(&mut self, segments: Vec<FreshSegment>) -> Result<()> {
         let level = build::from_segments(&self.dir, segments).map_err(|error| local("write", &self.dir, error))?;
         self.levels.push(level);
         Ok(())
