@@ -13,7 +13,7 @@ use keepstone::format::control::SessionKind;
 use keepstone::id::SessionId;
 use keepstone::repo::{RepoError, Who, Writer};
 use keepstone::storage::Store;
-use scene::{add_key, checked, close, read_back, rotate, saved, scene};
+use scene::{add_key, assert_sound, checked, close, read_back, rotate, saved, scene};
 use stored::{About, commit_root, files, noise, open, put_tree};
 
 #[test]
@@ -31,7 +31,7 @@ fn one_holder_begins_an_epoch_for_all_and_the_one_before_is_closed() {
     let keyring = &second.keychain().keyring;
     assert_eq!((keyring.epochs.len(), keyring.closed_through()), (2, 1));
     assert_eq!(read_back(&second, &scene.root), scene.files);
-    assert_eq!(checked(&scene.store), []);
+    assert_sound(&scene.store);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_writer_at_work_across_a_rotation_ends_with_a_good_snapshot_and_the_epoch_wa
     let new = open(scene.store.clone());
     assert!(new.objects().get::<keepstone::format::control::Snapshot>(&id).is_ok());
     assert_eq!(read_back(&new, &root), late);
-    assert_eq!(checked(&scene.store), []);
+    assert_sound(&scene.store);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_writer_that_begins_with_keys_of_before_the_rotation_fails_at_once() {
     assert!(matches!(Writer::begin(&old, SessionKind::Backup, &Who::default()), Err(RepoError::Conflict(_))));
 
     assert_eq!(close(&scene.store).epochs, [1], "its announcement is withdrawn");
-    assert_eq!(checked(&scene.store), []);
+    assert_sound(&scene.store);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn several_epochs_are_closed_together() {
 
     assert_eq!(close(&scene.store).epochs, [1, 2, 3]);
 
-    assert_eq!(checked(&scene.store), []);
+    assert_sound(&scene.store);
     assert!(close(&scene.store).epochs.is_empty(), "there is nothing left to close");
 }
 
@@ -173,6 +173,6 @@ fn a_lost_record_costs_no_backup_stops_writers_and_can_be_made_anew() {
     assert!(close(&scene.store).epochs.is_empty(), "nobody takes anything for valid unasked");
 
     assert_eq!(open(scene.store.clone()).close_epochs(true).unwrap().epochs, [1]);
-    assert_eq!(checked(&scene.store), []);
+    assert_sound(&scene.store);
     assert!(Writer::begin(&open(scene.store.clone()), SessionKind::Backup, &Who::default()).is_ok());
 }

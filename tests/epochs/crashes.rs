@@ -7,10 +7,10 @@ use keepstone::id::KeyslotId;
 use keepstone::repo::{Keychain, RepoError, Result, SystemChance};
 use keepstone::storage::{Fault, FaultyStore, MemoryStore, Store, Verb};
 
-use super::scene::{add_key, checked, close, read_back, rotate, saved, scene};
+use super::scene::{add_key, assert_sound, checked, close, read_back, rotate, saved, scene};
 use super::stored::{PASSWORD, open};
 
-type Deed<'a> = &'a dyn Fn(&mut Keychain, &dyn Store, &dyn Chance) -> Result<()>;
+type Deed = fn(&mut Keychain, &dyn Store, &dyn Chance) -> Result<()>;
 
 /// Does `deed` on copies of a repository with a second key, ended or failed at each store call in turn, and
 /// then looks.
@@ -92,7 +92,7 @@ fn a_closing_that_ends_anywhere_refuses_nothing_that_is_good() {
 }
 
 /// A store that lets a rival do his deed just before the first keyring is put.
-fn raced(store: &MemoryStore, rival: Deed<'static>) -> FaultyStore {
+fn raced(store: &MemoryStore, rival: Deed) -> FaultyStore {
     let (below, done) = (store.clone(), AtomicBool::new(false));
     FaultyStore::new(store.clone()).rule(move |call| {
         if call.verb == Verb::Put && call.name.starts_with("keyring/") && !done.swap(true, Ordering::Relaxed) {
@@ -106,13 +106,13 @@ fn raced(store: &MemoryStore, rival: Deed<'static>) -> FaultyStore {
 fn of_two_rotations_at_once_both_begin_an_epoch() {
     let scene = scene();
     let mut chain = Keychain::unlock(&scene.store, PASSWORD).unwrap();
-    let raced = raced(&scene.store, &|chain, store, chance| chain.rotate(store, chance).map(drop));
+    let raced = raced(&scene.store, |chain, store, chance| chain.rotate(store, chance).map(drop));
 
     assert_eq!(chain.rotate(&raced, &SystemChance).unwrap(), 3);
 
     assert_eq!(close(&scene.store).epochs, [1, 2]);
     assert_eq!(read_back(&open(scene.store.clone()), &scene.root), scene.files);
-    assert_eq!(checked(&scene.store), []);
+    assert_sound(&scene.store);
 }
 
 #[test]
@@ -120,11 +120,11 @@ fn of_two_closings_at_once_one_is_enough() {
     let scene = scene();
     rotate(&scene.store);
     let mut chain = Keychain::unlock(&scene.store, PASSWORD).unwrap();
-    let raced = raced(&scene.store, &|chain, store, chance| chain.close(store, false, chance).map(drop));
+    let raced = raced(&scene.store, |chain, store, chance| chain.close(store, false, chance).map(drop));
 
     assert!(chain.close(&raced, false, &SystemChance).unwrap().epochs.is_empty(), "the other one did it");
 
     assert_eq!(Keychain::unlock(&scene.store, PASSWORD).unwrap().keyring.closed_through(), 1);
     assert_eq!(scene.store.objects().keys().filter(|name| name.as_str().starts_with("epochs/")).count(), 1);
-    assert_eq!(checked(&scene.store), []);
+    assert_sound(&scene.store);
 }

@@ -73,7 +73,7 @@ pub fn read_back(repository: &Repository, root: &TreeRef) -> Files {
 pub fn checked(store: &MemoryStore) -> Vec<String> {
     let found = Mutex::new(Vec::new());
     let listener = Listener {
-        counters: &WorkCounters::default(),
+        counters: &WorkCounters::new("objects"),
         on_finding: &|finding| {
             if finding.severity > Severity::Warning {
                 found.lock().unwrap().push(finding.subject.to_string());
@@ -106,4 +106,9 @@ pub fn snapshot_of(root: TreeRef) -> Snapshot {
         signature: Signature::default(),
         extras: Extras::default(),
     }
+}
+
+/// A check finds nothing.
+pub fn assert_sound(store: &MemoryStore) {
+    assert_eq!(checked(store), Vec::<String>::new());
 }
