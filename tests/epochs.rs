@@ -38,7 +38,7 @@ fn one_holder_begins_an_epoch_for_all_and_the_one_before_is_closed() {
 fn what_is_written_after_a_rotation_is_sealed_under_the_new_epoch() {
     let scene = scene();
     let before = open(scene.store.clone());
-    assert!(before.view().packs().keys().all(|pack| before.pack_epoch(pack).unwrap() == 1));
+    assert!(before.view().packs().keys().all(|pack| before.pack_prefix(pack).unwrap().epoch == 1));
     rotate(&scene.store);
 
     let repository = open(scene.store.clone());
@@ -46,7 +46,7 @@ fn what_is_written_after_a_rotation_is_sealed_under_the_new_epoch() {
     let (_, root) = saved(&repository, &files([("new", noise(7, 9_000))]));
 
     let new: Vec<_> = repository.view().packs().into_keys().filter(|pack| !old.contains(pack)).collect();
-    assert!(!new.is_empty() && new.iter().all(|pack| repository.pack_epoch(pack).unwrap() == 2));
+    assert!(!new.is_empty() && new.iter().all(|pack| repository.pack_prefix(pack).unwrap().epoch == 2));
     assert_eq!(read_back(&repository, &root).len(), 1);
 }
 

@@ -21,6 +21,9 @@ pub fn repository(context: &Context) -> Result<Repository, Failure> {
     for (id, why) in &sync.damaged {
         context.complain(&format!("index segment {}", id.short()), &format!("{why}; run keepstone check"));
     }
+    for (id, why) in &sync.late {
+        context.complain(&format!("index segment {}", id.short()), &format!("{why}; what it lists is not believed"));
+    }
     if !sync.vanished.is_empty() {
         context.note(format!(
             "warning: {} index segments that this machine has seen are gone and nothing replaces them: the store was rolled back, or objects were lost; run keepstone check",

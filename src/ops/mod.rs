@@ -11,6 +11,7 @@ pub mod links;
 pub mod list;
 pub mod pattern;
 pub mod progress;
+pub mod prune;
 pub mod restore;
 pub mod snapshots;
 pub mod source;

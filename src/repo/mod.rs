@@ -7,12 +7,16 @@ mod closings;
 mod error;
 mod index;
 mod keychain;
+pub mod lease;
 mod metacache;
 mod names;
 mod objects;
 mod packer;
+mod packs;
 mod pins;
 mod reader;
+mod replace;
+mod run;
 mod session;
 pub mod split;
 pub mod walk;
@@ -31,17 +35,20 @@ pub use names::{
     KeyringObject, KeyslotObject, Record, Stored, config as config_name, id_of, of as name_of, pack as pack_name,
 };
 pub use objects::{Durable, Objects};
+pub use packs::PackInside;
 pub use reader::noun;
-pub use session::{Announced, Who, program};
+pub use replace::Replaced;
+pub use run::Ending;
+pub use session::{Announced, Usable, Who, program};
 pub use world::SystemChance;
 pub use writer::{Added, Flushed, Writer};
 
 use crate::chunk::ChunkerParams;
 use crate::crypto::{Chance, Keyset};
-use crate::format::envelope::{ObjectKind, PREFIX_LEN, Prefix};
+use crate::format::envelope::ObjectKind;
 use crate::format::keys::Settings;
 use crate::format::segment::Segment;
-use crate::id::{IndexId, PackId, RepositoryId};
+use crate::id::{IndexId, RepositoryId};
 use crate::storage::{Store, StoreError};
 use closings::Closings;
 use metacache::MetaCache;
@@ -134,6 +141,7 @@ impl Repository {
         opened.first_sync.applied = synced.applied;
         opened.first_sync.vanished = synced.vanished;
         opened.first_sync.damaged = synced.damaged;
+        opened.first_sync.late = synced.late;
         for (_, why) in &opened.first_sync.damaged {
             tracing::warn!("{why}; what it lists is not known");
         }
@@ -171,21 +179,15 @@ impl Repository {
     }
 
     /// Closes the epochs before the current one under which nobody is at work any more, see
-    /// [`Keychain::close`].
+    /// [`Keychain::close`]. Sessions that are known to have ended are taken for dead first.
     pub fn close_epochs(&mut self, again: bool) -> Result<Closed> {
+        let mut leases = lease::Leases::remembered(&self.cache_dir);
+        for open in leases.look(&self.objects, None, lease::PATIENCE)? {
+            if open.standing != lease::Standing::AtWork {
+                lease::remove(&self.objects, &open.id)?;
+            }
+        }
         self.keychain.close(self.objects.store(), again, self.objects.chance())
-    }
-
-    /// The epoch that a pack is sealed under, by its first bytes: nothing vouches for it before a blob of the
-    /// pack is opened.
-    pub fn pack_epoch(&self, pack: &PackId) -> Result<u32> {
-        let name = names::pack(pack);
-        let begin = self.objects.store().get_range(&name, 0, PREFIX_LEN as u64).map_err(|error| match error {
-            StoreError::NotFound { .. } => RepoError::Missing { what: name.to_string() },
-            other => other.into(),
-        })?;
-        let (prefix, _) = Prefix::split(&begin).map_err(|error| RepoError::malformed(&name, error))?;
-        Ok(prefix.epoch)
     }
 
     /// Where the local view and the copies of metadata are.

@@ -26,7 +26,7 @@ const OPENERS: usize = 1024;
 pub(super) struct Openers(Mutex<HashMap<PackId, Arc<PackOpener>>>);
 
 thread_local! {
-    static DECOMPRESSOR: RefCell<Decompressor> = RefCell::new(Decompressor::new());
+    pub(super) static DECOMPRESSOR: RefCell<Decompressor> = RefCell::new(Decompressor::new());
 }
 
 impl Repository {
@@ -169,10 +169,7 @@ impl Repository {
         placed: &Placed,
         mut sealed: Vec<u8>,
     ) -> Result<Vec<u8>> {
-        let damaged = |why: String| RepoError::Damaged {
-            object: names::pack(pack).to_string(),
-            why: format!("{} blob {} at byte {}: {why}", noun(placed.blob.kind), placed.blob.id, placed.offset),
-        };
+        let damaged = |why: String| self.blob_is_damaged(pack, placed, why);
         opener.open(placed, &mut sealed).map_err(|error| damaged(error.to_string()))?;
         let plain = match placed.blob.compression {
             Compression::None => sealed,
@@ -183,6 +180,13 @@ impl Repository {
         match self.objects().keys().namer().name(placed.blob.kind, &plain) == placed.blob.id {
             true => Ok(plain),
             false => Err(damaged("its content is not what its id names".into())),
+        }
+    }
+
+    pub(super) fn blob_is_damaged(&self, pack: &PackId, placed: &Placed, why: String) -> RepoError {
+        RepoError::Damaged {
+            object: names::pack(pack).to_string(),
+            why: format!("{} blob {} at byte {}: {why}", noun(placed.blob.kind), placed.blob.id, placed.offset),
         }
     }
 }

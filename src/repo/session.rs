@@ -8,11 +8,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::error::{RepoError, Result};
-use super::names;
 use super::objects::Objects;
-use crate::format::codec::Ascending;
-use crate::format::control::{Condemned, Session, SessionKind};
-use crate::format::extras::Extras;
+use super::{lease, names};
+use crate::format::Structure;
+use crate::format::codec::{Ascending, Bytes};
+use crate::format::control::{Condemned, PROCESS_TAG, Session, SessionKind};
+use crate::format::extras::{Extra, Extras};
 use crate::id::{PackId, SessionId};
 use crate::storage::StoreError;
 
@@ -112,7 +113,7 @@ impl Announced {
             started: objects.chance().now(),
             seen: Ascending::new(seen).map_err(|_| too_many_condemned())?,
             program: program(),
-            extras: Extras::default(),
+            extras: said_of_itself(),
         };
         // Sealed anew with each put: an id whose put ended unclear never comes back.
         let id = objects.put(&session)?.id();
@@ -173,6 +174,13 @@ impl Drop for Announced {
             tracing::warn!("the session {} could not be withdrawn: {error}", self.id.short());
         }
     }
+}
+
+/// Which process this is, for whoever runs on the same machine.
+fn said_of_itself() -> Extras {
+    let value = lease::this_process().and_then(|process| Bytes::new(process.to_bytes()).ok());
+    let extras = value.map(|value| Extra { tag: PROCESS_TAG, value });
+    Extras::new(extras.into_iter().collect()).expect("one extra fits")
 }
 
 fn too_many_condemned() -> RepoError {

@@ -77,7 +77,7 @@ fn a_planted_segment_replaces_nothing() {
     let planted = holder.objects().put(&eraser(&holder)).unwrap().id();
 
     let repository = open(scene.store.clone());
-    let damaged: Vec<IndexId> = repository.first_sync().damaged.iter().map(|(id, _)| *id).collect();
+    let damaged: Vec<IndexId> = repository.first_sync().late.iter().map(|(id, _)| *id).collect();
     assert_eq!(damaged, [planted]);
     assert_eq!(checked(&scene.store), [name_of::<Segment>(&planted).to_string()]);
     assert_all_is_as_it_was(&scene);
@@ -98,7 +98,7 @@ fn a_planted_segment_that_a_cache_has_taken_counts_no_longer() {
 
     for _ in 0..2 {
         let new = try_open(scene.store.clone(), &kept).unwrap();
-        assert_eq!(new.first_sync().damaged.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [planted]);
+        assert_eq!(new.first_sync().late.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [planted]);
         assert_eq!(new.first_sync().vanished, []);
         assert_eq!(read_back(&new, &scene.root), scene.files);
     }

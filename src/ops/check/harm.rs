@@ -6,12 +6,12 @@
 use std::collections::HashSet;
 
 use super::finding::{Finding, Harmed, Severity, Subject, reason};
-use super::trees::{contents, node_key};
+use super::trees::node_key;
 use super::{Check, NAMED_MAX, Root};
 use crate::format::content::Item;
 use crate::format::tree::{Entry, TreeRef};
 use crate::id::SnapshotId;
-use crate::ops::walk::{Go, Visit, walk};
+use crate::ops::walk::{Go, Visit, contents, walk};
 use crate::repo::walk::Items;
 use crate::repo::{RepoError, Result};
 

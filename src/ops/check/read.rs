@@ -11,14 +11,12 @@ use super::packs::{PackInfo, PackTable};
 use super::subset::ReadData;
 use super::{Check, lock, read, write};
 use crate::crypto::PackOpener;
-use crate::format::pack::{BlobKind, Directory, Placed, TRAILER_STORED_LEN};
+use crate::format::pack::{BlobKind, Directory, Placed};
 use crate::id::PackId;
-use crate::repo::{Location, RepoError, Repository, Result, noun, pack_name};
+use crate::repo::{Location, RepoError, Result, noun, pack_name};
 
 /// Bytes that are asked of the store at a time.
 const WINDOW: u64 = 4 << 20;
-/// Bytes at the end of a pack that are read first: its trailer, and nearly always all of its directory.
-const TAIL: u64 = 64 << 10;
 /// Packs whose records are collected from the index at a time, when they have no directory of their own.
 const SUSPECTS_AT_ONCE: usize = 64;
 
@@ -60,7 +58,7 @@ impl Check<'_> {
     fn read_pack(&self, id: &PackId, info: &PackInfo) -> Result<Option<PackId>> {
         self.go_on()?;
         let Some(opener) = self.open_pack(id, info)? else { return Ok(None) };
-        let directory = match read_directory(self.repository, id, info.len, &opener) {
+        let directory = match self.repository.pack_directory(id, info.len, &opener) {
             Ok(directory) => directory,
             Err(error) => {
                 self.trouble_with(id, &error);
@@ -263,19 +261,4 @@ impl Check<'_> {
 
 fn not_padding(blobs: &[Placed]) -> impl Iterator<Item = &Placed> {
     blobs.iter().filter(|placed| placed.blob.kind != BlobKind::Padding)
-}
-
-/// The directory of a pack of `len` bytes, from its end.
-fn read_directory(repository: &Repository, id: &PackId, len: u64, opener: &PackOpener) -> Result<Directory> {
-    let damaged = |why: String| RepoError::Damaged { object: pack_name(id).to_string(), why };
-    let tail_at = len.saturating_sub(TAIL);
-    let tail = repository.read_pack_range(id, tail_at, len - tail_at)?;
-    let end = tail.len().checked_sub(TRAILER_STORED_LEN).ok_or_else(|| damaged("shorter than any pack".into()))?;
-    let trailer = opener.open_trailer(len, &tail[end..]).map_err(|error| damaged(error.to_string()))?;
-    let offset = trailer.directory_offset(len).map_err(|error| damaged(error.to_string()))?;
-    let sealed = match offset.checked_sub(tail_at) {
-        Some(begin) => tail[begin as usize..end].to_vec(),
-        None => repository.read_pack_range(id, offset, trailer.directory_stored_len)?,
-    };
-    opener.open_directory(offset, sealed).map_err(|error| damaged(error.to_string()))
 }

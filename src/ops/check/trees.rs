@@ -14,7 +14,7 @@ use crate::format::limits::TREE_DEPTH_MAX;
 use crate::format::pack::BlobKind;
 use crate::format::tree::{Entry, EntryKey, Node, TreeNode, TreeRef, Xattrs, tag};
 use crate::id::{BlobId, SnapshotId};
-use crate::ops::walk::understood;
+use crate::ops::walk::{contents, understood};
 use crate::repo::{RepoError, Result};
 
 /// Nodes that are read side by side: bounds memory to some ten megabytes.
@@ -273,16 +273,6 @@ impl Check<'_> {
             true => RepoError::Damaged { object, why: "it cannot be read".into() },
         }))
     }
-}
-
-/// The contents of an entry: a file's own, and its attributes' if they are stored as content.
-pub(super) fn contents(entry: &Entry) -> std::result::Result<Vec<Content>, crate::format::Malformed> {
-    let own = match &entry.node {
-        Node::File(content) => Some(content.clone()),
-        _ => None,
-    };
-    let attributes = entry.extras.get(tag::XATTRS_CONTENT).map(Content::from_bytes).transpose()?;
-    Ok(own.into_iter().chain(attributes).collect())
 }
 
 fn unlisted(kind: BlobKind, id: &BlobId) -> RepoError {

@@ -21,8 +21,12 @@ const GROWTH: u64 = 4;
 pub struct IndexView {
     dir: PathBuf,
     levels: Vec<Level>,
+    /// The segments that were there when the view was brought up to date, and our own since.
+    listed: BTreeSet<IndexId>,
     /// Segments that this process found damaged: fetching them again for each lost blob helps nobody.
     damaged: BTreeMap<IndexId, String>,
+    /// Segments that appeared under a closed epoch: they say nothing.
+    late: BTreeMap<IndexId, String>,
     /// What this process seals its own segments under.
     epoch: u32,
 }
@@ -78,6 +82,8 @@ pub struct SyncReport {
     pub vanished: Vec<IndexId>,
     /// Segments that are not what they should be, and why. What they list is not known; the rest is.
     pub damaged: Vec<(IndexId, String)>,
+    /// Segments that appeared under a closed epoch, in words. They list nothing.
+    pub late: Vec<(IndexId, String)>,
     /// Levels that were lost, damaged or left by another version, and why.
     pub unusable: Vec<String>,
 }
@@ -100,7 +106,8 @@ impl IndexView {
                 }
             }
         }
-        Ok((IndexView { dir: dir.to_owned(), levels, damaged: BTreeMap::new(), epoch }, report))
+        let (dir, listed) = (dir.to_owned(), BTreeSet::new());
+        Ok((IndexView { dir, levels, listed, damaged: BTreeMap::new(), late: BTreeMap::new(), epoch }, report))
     }
 
     /// Makes the view say what `listed` says, the segments in the repository: applies new ones, passes
@@ -111,7 +118,8 @@ impl IndexView {
         let covered: BTreeSet<IndexId> = self.covered().map(|segment| segment.id).collect();
         let fresh: Vec<IndexId> = listed.difference(&covered).copied().collect();
         report.applied = self.apply(fresh, source, &mut report.damaged)?;
-        let late = self.late(&listed, source)?;
+        self.find_late(&listed, source)?;
+        let late = std::mem::take(&mut self.late);
         let counts = |id: &IndexId| listed.contains(id) && !late.contains_key(id);
         // Only a listed segment's word counts: one that vanished replaces nothing.
         let replaced: BTreeSet<IndexId> = self
@@ -122,8 +130,10 @@ impl IndexView {
         report.vanished =
             covered.iter().filter(|id| !listed.contains(*id) && !replaced.contains(*id)).copied().collect();
         self.mark_live(|id| counts(id) && !replaced.contains(id));
-        report.damaged.extend(late);
+        report.late = late.iter().filter(|(id, _)| listed.contains(*id)).map(|(id, why)| (*id, why.clone())).collect();
+        self.late = late;
         self.tidy()?;
+        self.listed = listed;
         Ok(report)
     }
 
@@ -131,26 +141,29 @@ impl IndexView {
     pub fn clear(&mut self) {
         self.levels.drain(..).for_each(|level| remove(&level.path));
         self.damaged.clear();
+        self.late.clear();
     }
 
     /// Applies segments that this process has just written itself.
     pub fn add(&mut self, segments: Vec<(IndexId, Segment)>) -> Result<()> {
+        self.listed.extend(segments.iter().map(|(id, _)| *id));
         let epoch = self.epoch;
         let fresh = segments.into_iter().map(|(id, segment)| FreshSegment { id, epoch, segment });
         self.push_level(fresh.collect())?;
         self.tidy()
     }
 
-    /// Listed segments that were applied when their epoch was open, and do not count now that it is closed.
-    fn late(&self, listed: &BTreeSet<IndexId>, source: &dyn Source) -> Result<BTreeMap<IndexId, String>> {
-        let mut late = BTreeMap::new();
+    /// Finds listed segments that were applied when their epoch was open, and do not count now that it is closed.
+    fn find_late(&mut self, listed: &BTreeSet<IndexId>, source: &dyn Source) -> Result<()> {
+        let mut late = Vec::new();
         for segment in self.covered().filter(|segment| listed.contains(&segment.id)) {
             if !source.counts(&segment.id, segment.epoch)? {
                 let (object, epoch) = (crate::repo::name_of::<Segment>(&segment.id).to_string(), segment.epoch);
-                late.insert(segment.id, RepoError::AfterClosing { object, epoch }.to_string());
+                late.push((segment.id, RepoError::AfterClosing { object, epoch }.to_string()));
             }
         }
-        Ok(late)
+        self.late.extend(late);
+        Ok(())
     }
 
     fn apply(
@@ -161,6 +174,9 @@ impl IndexView {
     ) -> Result<usize> {
         let (mut batch, mut records, mut applied) = (Vec::new(), 0, 0);
         for id in fresh {
+            if self.late.contains_key(&id) {
+                continue;
+            }
             if let Some(why) = self.damaged.get(&id) {
                 damaged.push((id, why.clone()));
                 continue;
@@ -169,8 +185,12 @@ impl IndexView {
                 Ok(got) => got,
                 // Replaced and deleted between the listing and now.
                 Err(RepoError::Missing { .. }) => continue,
+                Err(error @ RepoError::AfterClosing { .. }) => {
+                    self.late.insert(id, error.to_string());
+                    continue;
+                }
                 // Harms nothing but what it alone lists: whoever needs that will miss it, and say so.
-                Err(error @ (RepoError::Damaged { .. } | RepoError::AfterClosing { .. })) => {
+                Err(error @ RepoError::Damaged { .. }) => {
                     self.damaged.insert(id, error.to_string());
                     damaged.push((id, error.to_string()));
                     continue;
@@ -272,6 +292,14 @@ impl IndexView {
             packs.extend(segment.packs.iter().map(|pack| (pack.id, *pack)));
         }
         packs
+    }
+
+    /// The segments that are there and that others replace.
+    pub fn replaced(&self) -> Vec<IndexId> {
+        let active: BTreeSet<IndexId> = self.segments().map(|segment| segment.id).collect();
+        let unread = |id: &IndexId| self.damaged.contains_key(id) || self.late.contains_key(id);
+        let counts = |id: &&IndexId| !active.contains(*id) && !unread(id);
+        self.listed.iter().filter(counts).copied().collect()
     }
 
     /// The segments that count.
