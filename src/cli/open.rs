@@ -1,11 +1,12 @@
 //! From settings to an opened repository, and from its errors to exit codes. Touches the world: host and
 //! account names.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use super::args::from::FromArgs;
 use super::exit::{Exit, Failure};
-use super::settings::Cache;
+use super::settings::{self, Cache};
 use super::values::Place;
 use super::{Context, Form};
 use crate::repo::{CacheDir, RepoError, Repository, SystemChance, Who};
@@ -14,6 +15,25 @@ use crate::storage::{LocalStore, Store, StoreError};
 /// Opens the repository that the settings name, with the password that they lead to.
 pub fn repository(context: &Context) -> Result<Repository, Failure> {
     let repository = with_cache(context, &cache_dir(context))?;
+    tell_of_sync(context, &repository);
+    Ok(repository)
+}
+
+/// Opens the second repository, which `from` or the environment names.
+pub fn second_repository(context: &Context, from: &FromArgs) -> Result<Repository, Failure> {
+    let place = settings::second_repository(from, context.environment())?.ok_or_else(|| {
+        Failure::usage("no repository to copy from is named")
+            .hint("give --from-repo PLACE or --from-repository-file FILE, or set KEEPSTONE_FROM_REPOSITORY")
+    })?;
+    let store = store_at(&path_of(place)?)?;
+    let password = context.second_password(from)?;
+    let repository = Repository::open(store, password.as_bytes(), &cache_dir(context), Box::new(SystemChance));
+    let repository = repository.map_err(failure)?;
+    tell_of_sync(context, &repository);
+    Ok(repository)
+}
+
+fn tell_of_sync(context: &Context, repository: &Repository) {
     let sync = repository.first_sync();
     for lost in &sync.unusable {
         context.note(format!("rebuilt a part of the local index: {lost}"));
@@ -30,7 +50,6 @@ pub fn repository(context: &Context) -> Result<Repository, Failure> {
             sync.vanished.len()
         ));
     }
-    Ok(repository)
 }
 
 /// Opens the repository for a check, which believes nothing that this machine kept: all of the index is read
@@ -59,8 +78,11 @@ pub fn sweep(context: &Context) {
 
 /// The store of an existing repository.
 pub fn store(context: &Context) -> Result<Box<dyn Store>, Failure> {
-    let path = local_path(context)?;
-    match LocalStore::open(&path) {
+    store_at(&local_path(context)?)
+}
+
+fn store_at(path: &Path) -> Result<Box<dyn Store>, Failure> {
+    match LocalStore::open(path) {
         Ok(store) => Ok(Box::new(store)),
         Err(StoreError::NoPlace { place }) => Err(failure(RepoError::NoRepository { place })),
         Err(error) => Err(failure(error.into())),
@@ -69,7 +91,11 @@ pub fn store(context: &Context) -> Result<Box<dyn Store>, Failure> {
 
 /// The directory that the repository is in.
 pub fn local_path(context: &Context) -> Result<PathBuf, Failure> {
-    match context.settings().repository()? {
+    path_of(context.settings().repository()?)
+}
+
+fn path_of(place: Place) -> Result<PathBuf, Failure> {
+    match place {
         Place::Path(path) => Ok(path),
         Place::Url { scheme, .. } => Err(Failure::usage(format!("repositories at {scheme}:// cannot be used yet"))
             .hint("this version keeps repositories in local directories; give a path")),

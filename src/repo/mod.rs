@@ -89,12 +89,32 @@ pub fn init(
     profile: Argon2Profile,
     chance: &dyn Chance,
 ) -> Result<RepositoryId> {
+    refuse_occupied(store)?;
+    keychain::create(store, passphrase, label, settings, None, profile, chance)
+}
+
+/// Makes a repository in an empty store that cuts streams and names blobs as `other` does, so that what is copied
+/// from one to the other is stored once (format-spec, "Related repositories").
+pub fn init_related(
+    store: &dyn Store,
+    passphrase: &[u8],
+    label: &str,
+    pack_size: u64,
+    other: &Keychain,
+    profile: Argon2Profile,
+    chance: &dyn Chance,
+) -> Result<RepositoryId> {
+    refuse_occupied(store)?;
+    let settings = Settings { pack_size, ..other.keyring.settings };
+    keychain::create(store, passphrase, label, settings, Some(&other.keyring), profile, chance)
+}
+
+fn refuse_occupied(store: &dyn Store) -> Result<()> {
     match store.len(&names::config()) {
-        Ok(_) => return Err(RepoError::Occupied { place: store.place() }),
-        Err(StoreError::NotFound { .. }) => {}
-        Err(error) => return Err(error.into()),
+        Ok(_) => Err(RepoError::Occupied { place: store.place() }),
+        Err(StoreError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
     }
-    keychain::create(store, passphrase, label, settings, profile, chance)
 }
 
 /// What new repositories are made with.

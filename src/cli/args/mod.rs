@@ -16,7 +16,9 @@ use super::values::{BadValue, Place, StoreOption};
 
 pub mod backup;
 pub mod check;
+pub mod copy;
 pub mod filter;
+pub mod from;
 pub mod key;
 pub mod listing;
 pub mod prune;
@@ -91,6 +93,7 @@ pub enum Command {
     Stats(listing::StatsArgs),
     Cat(listing::CatArgs),
     Check(check::CheckArgs),
+    Copy(copy::CopyArgs),
     Prune(prune::PruneArgs),
     Key(key::KeyArgs),
     Fingerprint(repository::FingerprintArgs),
@@ -124,7 +127,7 @@ pub(crate) mod tests {
     #[test]
     fn every_command_says_in_a_line_what_it_is_for() {
         let mut commands: Vec<clap::Command> = Cli::command().get_subcommands().cloned().collect();
-        assert_eq!(commands.len(), 18);
+        assert_eq!(commands.len(), 19);
         while let Some(command) = commands.pop() {
             let about = command.get_about().unwrap_or_else(|| panic!("{} has no help", command.get_name())).to_string();
             assert!((10..90).contains(&about.len()), "{about}");

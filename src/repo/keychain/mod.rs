@@ -46,12 +46,14 @@ pub struct Keychain {
     listed: BTreeSet<KeyringId>,
 }
 
-/// Makes the keys of a new repository; `config` comes last, so that half a repository is none.
+/// Makes the keys of a new repository; `config` comes last, so that half a repository is none. A repository
+/// that is related to another one names blobs and cuts streams as that one does.
 pub fn create(
     store: &dyn Store,
     passphrase: &[u8],
     label: &str,
     settings: Settings,
+    related: Option<&Keyring>,
     profile: Argon2Profile,
     chance: &dyn Chance,
 ) -> Result<RepositoryId> {
@@ -59,7 +61,11 @@ pub fn create(
     let auth = Key(chance.random());
     let (slot, _) = create_slot(repository, passphrase, &auth, profile, chance);
     let slot = put_slot(store, &slot, label, chance)?;
-    let keyring = generate_keyring(repository, slot, settings, chance);
+    let mut keyring = generate_keyring(repository, slot, settings, chance);
+    if let Some(other) = related {
+        keyring.identity = other.identity.clone();
+        keyring.chunking = other.chunking.clone();
+    }
     put_keyring(store, &keyring, &auth, chance)?;
     store.put(&names::config(), &Config { repository }.to_bytes())?;
     Ok(repository)
@@ -97,6 +103,12 @@ impl Keychain {
             return Err(RepoError::NeedsNewer { object: "the repository".into(), why });
         }
         Ok(Keychain { keyring, id, slot, branch, outdated: None, secret, listed })
+    }
+
+    /// Whether both repositories cut streams and name blobs in the same way: equal content is equal blobs.
+    pub fn is_related_to(&self, other: &Keychain) -> bool {
+        let of = |chain: &Keychain| (chain.keyring.identity.clone(), chain.keyring.chunking.clone());
+        of(self) == of(other)
     }
 
     /// Whether this version may write here.
