@@ -347,6 +347,21 @@ RUN = Structure({"session": ID, "lineage": LINEAGE, "host": LABEL, "started": TI
                 understood)
 
 
+def closing_rule(v):
+    require(v.records, "no epoch records")
+
+
+CLOSING = Structure({"records": Set(ID, 100)}, closing_rule)
+EPOCH_RECORD = Structure({"epoch": U32, "valid": Set(ID, 262144), "extras": EXTRAS}, understood)
+CLOSED_BY = 1
+
+
+def closing(epoch):
+    """The ids of the records that close an epoch; None if it is open."""
+    values = [extra.value for extra in epoch.extras if extra.tag == CLOSED_BY]
+    return decode(CLOSING, values[0]).records if values else None
+
+
 def keyring_rule(v):
     understood(v)
     require(v.generation >= 1 and (v.generation == 1) == (v.predecessor is None),
@@ -354,6 +369,9 @@ def keyring_rule(v):
     require(v.epochs and v.slots, "no epoch or no slot")
     require([e.number for e in v.epochs] == list(range(1, len(v.epochs) + 1)), "epochs with a gap")
     require(len({slot.public for slot in v.slots}) == len(v.slots), "two slots with one public key")
+    closed = [closing(epoch) is not None for epoch in v.epochs]
+    require(not closed[-1], "the current epoch is closed")
+    require(closed == sorted(closed, reverse=True), "a closed epoch after one that is open")
 
 
 EPOCH = Structure({"number": U32, "data": ID, "metadata": ID, "index": ID, "control": ID, "extras": EXTRAS})

@@ -161,7 +161,7 @@ fn finish<S: Source>(
 fn open_or_make(context: &Context, args: &BackupArgs) -> Result<Repository, Failure> {
     match open::repository(context) {
         Err(failure) if args.init && failure.exit == Exit::NoRepository => {
-            super::init::make(context, args.pack_size.or(context.settings().pack_size))?;
+            super::init::make(context, args.pack_size.or(context.settings().pack_size), None)?;
             context.note("made a new repository; keep its password safe");
             open::repository(context)
         }

@@ -68,7 +68,12 @@ fn of_the_same(repository: &Repository, options: &BackupOptions) -> Result<Vec<F
     let get = |id| match objects.get::<Snapshot>(&id) {
         Ok(snapshot) => Ok(fits(&snapshot).then_some((id, snapshot))),
         // Forgotten meanwhile, damaged, or beyond us: then it is no help, and `check` will say so.
-        Err(RepoError::Missing { .. } | RepoError::Damaged { .. } | RepoError::NeedsNewer { .. }) => Ok(None),
+        Err(
+            RepoError::Missing { .. }
+            | RepoError::Damaged { .. }
+            | RepoError::AfterClosing { .. }
+            | RepoError::NeedsNewer { .. },
+        ) => Ok(None),
         Err(error) => Err(error),
     };
     objects.list::<Snapshot>()?.into_par_iter().map(get).filter_map(Result::transpose).collect()
