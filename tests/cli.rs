@@ -2,6 +2,8 @@
 
 #[path = "cli/desk.rs"]
 mod desk;
+#[path = "cli/interruptions.rs"]
+mod interruptions;
 #[path = "cli/keys.rs"]
 mod keys;
 #[path = "cli/refusals.rs"]
