@@ -1,8 +1,6 @@
 //! `backup`.
 
 use std::ffi::OsStr;
-use std::fs::File;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,10 +34,8 @@ pub fn run(context: &Context, args: &BackupArgs) -> Result<Exit, Failure> {
     match args.what() {
         What::Paths(paths) => back_up_files(context, args, paths),
         What::Stdin { name } => {
-            // Without the buffer of `Stdin`, whose content a poll would not see.
-            let stdin = std::io::stdin().as_fd().try_clone_to_owned();
-            let stdin = stdin.map_err(|error| Failure::new(Exit::Failed, format!("standard input: {error}")))?;
-            let reader = Pipe::new(File::from(stdin), signals::flag());
+            let reader = Pipe::stdin(signals::flag());
+            let reader = reader.map_err(|error| Failure::new(Exit::Failed, format!("standard input: {error}")))?;
             let source = StreamSource::reader(stream_path(args, name), SystemChance.now(), Box::new(reader));
             back_up_stream(context, args, name, source.map_err(|error| Failure::usage(error.to_string()))?)
         }

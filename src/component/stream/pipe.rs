@@ -1,5 +1,6 @@
 //! Touches the world. The reading end of a pipe that may stay silent for hours: who is to stop meanwhile does not wait for it.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -15,6 +16,13 @@ const PATIENCE: Duration = Duration::from_millis(200);
 pub struct Pipe<R> {
     input: R,
     stop: &'static AtomicBool,
+}
+
+impl Pipe<File> {
+    /// Standard input, without the buffer of `Stdin`, into which a poll would not see.
+    pub fn stdin(stop: &'static AtomicBool) -> io::Result<Self> {
+        Ok(Pipe::new(File::from(io::stdin().as_fd().try_clone_to_owned()?), stop))
+    }
 }
 
 impl<R: Read + AsFd> Pipe<R> {
