@@ -4,6 +4,8 @@
 mod desk;
 #[path = "cli/forget.rs"]
 mod forget;
+#[path = "cli/interruptions.rs"]
+mod interruptions;
 #[path = "cli/keys.rs"]
 mod keys;
 #[path = "cli/refusals.rs"]
