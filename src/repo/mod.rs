@@ -5,6 +5,7 @@
 
 mod closings;
 mod error;
+mod forget;
 mod index;
 mod keychain;
 pub mod lease;
@@ -29,6 +30,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use crate::crypto::Argon2Profile;
 pub use error::{Class, RepoError, Result};
+pub use forget::Forgetting;
 pub use index::{ActiveSegment, IndexView, ListedPack, Location, SyncReport};
 pub use keychain::{AtWork, Closed, Keychain};
 pub use names::{
@@ -177,6 +179,13 @@ impl Repository {
     /// Which repository this is.
     pub fn id(&self) -> RepositoryId {
         self.objects.repository
+    }
+
+    /// Announces that someone reads: deletions wait while what this gives is kept. Where nothing can be
+    /// written, deletions do not wait, and what is read is looked for again where they moved it.
+    pub fn hold_back_deletions(&self, who: &Who) -> Option<Announced> {
+        let announced = self.may_write().and_then(|()| Announced::reader(&self.objects, who));
+        announced.inspect_err(|error| tracing::debug!("deletions are not held back: {error}")).ok()
     }
 
     /// Its objects.
