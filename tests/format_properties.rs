@@ -18,7 +18,7 @@ use keepstone::format::extras::Extras;
 use keepstone::format::keys::{Config, Key, Keyring, KeyringHeader, Keyslot, Settings, Slot};
 use keepstone::format::pack::{BlobHeader, BlobKind, Compression, Directory, Trailer};
 use keepstone::format::segment::Segment;
-use keepstone::format::tree::{HardLink, Time, TreeNode, Xattrs};
+use keepstone::format::tree::{Begun, HardLink, Time, TreeNode, Xattrs};
 use keepstone::format::{Malformed, Structure};
 use keepstone::id::{BlobId, KeyslotId, RepositoryId, SessionId};
 use proptest::collection::vec;
@@ -79,6 +79,7 @@ fn every_parser_has_one_encoding(bytes: &[u8]) -> Result<(), TestCaseError> {
     one_encoding::<Content>(bytes)?;
     one_encoding::<Xattrs>(bytes)?;
     one_encoding::<HardLink>(bytes)?;
+    one_encoding::<Begun>(bytes)?;
     has_one_encoding(bytes, Segment::from_bytes(bytes).map(|segment| segment.to_bytes()))?;
     has_one_encoding(bytes, Config::from_bytes(bytes).map(|config| config.to_bytes().to_vec()))?;
     has_one_encoding(bytes, Keyslot::from_bytes(bytes).map(|slot| slot.to_bytes().to_vec()))?;

@@ -135,7 +135,7 @@ fn it_refuses_what_was_altered() {
     let file = password_file(&place, "first");
     read(&path, &file, &["verify-packs"]);
     let objects = objects_below(&path);
-    assert_eq!(objects.len(), 7, "config, a slot, a keyring, two packs, a segment and a snapshot: {objects:?}");
+    assert_eq!(objects.len(), 8, "config, a slot, a keyring, two packs, a segment, a snapshot and a run: {objects:?}");
     for object in objects {
         let whole = fs::read(&object).unwrap();
         let mut altered = whole.clone();

@@ -8,7 +8,7 @@ use keepstone::format::epochs::{Closing, EpochRecord};
 use keepstone::format::keys::{Config, Keyring, KeyringHeader, Keyslot};
 use keepstone::format::pack::{BlobHeader, Directory, Trailer};
 use keepstone::format::segment::Segment;
-use keepstone::format::tree::{HardLink, TreeNode, Xattrs};
+use keepstone::format::tree::{Begun, HardLink, TreeNode, Xattrs};
 use keepstone::format::{Malformed, Structure};
 use keepstone::id::PackId;
 use keepstone::storage::ObjectName;
@@ -37,6 +37,7 @@ macro_rules! structures {
     )*};
 }
 structures! {
+    beginning_of_a_file: Begun;
     blob_record: BlobHeader;
     closing: Closing;
     condemned_record: Condemned;

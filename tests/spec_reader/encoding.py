@@ -259,6 +259,7 @@ META = Structure({"mode": U32, "uid": U32, "gid": U32, "user": OWNER, "group": O
                   "inode": U64}, lambda v: require(v.mode <= 0o7777, "mode bits that are none"))
 EXTENDED_ATTRIBUTES = Set(Structure({"name": Bytes(255), "value": Bytes(65536)}), 4096, lambda v: v.name)
 HARD_LINK_IDENTITY = Structure({"device": U64, "inode": U64})
+BEGINNING_OF_A_FILE = Structure({"size": U64})
 
 
 def tree_ref(deepest):

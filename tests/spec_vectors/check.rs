@@ -11,7 +11,7 @@ use keepstone::format::extras::Extras;
 use keepstone::format::keys::{Config, Epoch, Key, Keyring, KeyringHeader, Keyslot, Settings};
 use keepstone::format::pack::{BlobHeader, BlobKind, Compression, Directory, TRAILER_STORED_LEN, Trailer};
 use keepstone::format::segment::Segment;
-use keepstone::format::tree::{HardLink, Time, TreeNode, Xattrs};
+use keepstone::format::tree::{Begun, HardLink, Time, TreeNode, Xattrs};
 use keepstone::format::{Malformed, Structure};
 use keepstone::id::RepositoryId;
 
@@ -46,6 +46,7 @@ pub fn run(structure: &str, given: &Given, bytes: &[u8]) -> Checked {
         "list_node" => structured::<ListNode>(bytes),
         "content" => structured::<Content>(bytes),
         "extended_attributes" => structured::<Xattrs>(bytes),
+        "beginning_of_a_file" => structured::<Begun>(bytes),
         "hard_link_identity" => structured::<HardLink>(bytes),
         "snapshot" => structured::<Snapshot>(bytes),
         "session" => structured::<Session>(bytes),

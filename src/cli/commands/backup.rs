@@ -17,7 +17,9 @@ use crate::component::files::{FilesSource, raise_open_files_limit};
 use crate::component::stream::StreamSource;
 use crate::crypto::Chance;
 use crate::format::tree::Time;
-use crate::ops::backup::{BackupError, BackupOptions, BackupReport, Listener, Outcome, ParentChoice, Shrink, backup};
+use crate::ops::backup::{
+    BackupError, BackupOptions, BackupReport, CHECKPOINT_EVERY, Listener, Outcome, ParentChoice, Shrink, backup,
+};
 use crate::ops::pattern::{Case, Patterns};
 use crate::ops::progress::BackupCounters;
 use crate::ops::source::Source;
@@ -186,6 +188,7 @@ fn options(
         dry_run: args.dry_run,
         skip_if_unchanged: args.skip_if_unchanged,
         threads: open::threads(context),
+        checkpoint_every: CHECKPOINT_EVERY,
     })
 }
 
@@ -210,7 +213,17 @@ fn backup_failure(error: BackupError) -> Failure {
             }
         }
         BackupError::Source(_) => Failure::new(Exit::Failed, error.to_string()),
-        BackupError::Interrupted => Failure::new(Exit::Interrupted, error.to_string()),
+        BackupError::Interrupted { ref kept } => {
+            let kept = match kept {
+                None => "there was nothing new to be kept".to_owned(),
+                Some(kept) => format!(
+                    "{} files and directories with {} are kept, and the next run goes on from there",
+                    kept.entries,
+                    size(kept.bytes)
+                ),
+            };
+            Failure::new(Exit::Interrupted, format!("{error}; {kept}"))
+        }
     }
 }
 
