@@ -1,6 +1,8 @@
 //! Epochs: begun by one holder alone, closed when nobody writes under them any more; and what a removed
 //! holder plants under the old keys is refused, named, and harms nothing (format-spec, "Epochs").
 
+#[path = "stored/back.rs"]
+mod back;
 #[path = "epochs/crashes.rs"]
 mod crashes;
 #[path = "epochs/planted.rs"]

@@ -1,17 +1,13 @@
 //! A repository with a snapshot of epoch 1, and what is done to it.
 
-use std::sync::Mutex;
-
 use keepstone::format::control::{Label, Lineage, Signature, Snapshot, SnapshotState, Summary};
 use keepstone::format::extras::Extras;
-use keepstone::format::tree::{Node, Time, TreeRef};
+use keepstone::format::tree::{Time, TreeRef};
 use keepstone::id::{KeyslotId, SessionId, SnapshotId};
-use keepstone::ops::check::{Listener, ReadData, Severity, check};
-use keepstone::ops::progress::WorkCounters;
-use keepstone::repo::walk::Entries;
 use keepstone::repo::{Argon2Profile, Closed, Repository, program};
 use keepstone::storage::{MemoryStore, Store};
 
+pub use super::back::{assert_sound, checked, read_back};
 use super::stored::{About, Files, commit, files, init, noise, open};
 
 /// What there is before anything is done to it.
@@ -50,41 +46,6 @@ pub fn close(store: &(impl Store + Clone + 'static)) -> Closed {
     open(store.clone()).close_epochs(false).unwrap()
 }
 
-/// All files of a tree.
-pub fn read_back(repository: &Repository, root: &TreeRef) -> Files {
-    let mut found = Files::new();
-    for entry in Entries::new(repository, root) {
-        let entry = entry.unwrap();
-        let name = String::from_utf8(entry.key.name.to_vec()).unwrap();
-        match &entry.node {
-            Node::File(content) => drop(found.insert(name, repository.read_content(content, 1 << 20).unwrap())),
-            Node::Directory(tree) => {
-                found.extend(
-                    read_back(repository, tree).into_iter().map(|(path, bytes)| (format!("{name}/{path}"), bytes)),
-                );
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    found
-}
-
-/// The objects that a check finds damaged, every byte of every pack read.
-pub fn checked(store: &MemoryStore) -> Vec<String> {
-    let found = Mutex::new(Vec::new());
-    let listener = Listener {
-        counters: &WorkCounters::new("objects"),
-        on_finding: &|finding| {
-            if finding.severity > Severity::Warning {
-                found.lock().unwrap().push(finding.subject.to_string());
-            }
-        },
-        interrupted: &|| false,
-    };
-    check(&mut open(store.clone()), ReadData::All, &listener).unwrap();
-    found.into_inner().unwrap()
-}
-
 /// A snapshot of a tree, later than any other.
 pub fn snapshot_of(root: TreeRef) -> Snapshot {
     let time = Time { secs: 1 << 40, nanos: 0 };
@@ -106,9 +67,4 @@ pub fn snapshot_of(root: TreeRef) -> Snapshot {
         signature: Signature::default(),
         extras: Extras::default(),
     }
-}
-
-/// A check finds nothing.
-pub fn assert_sound(store: &MemoryStore) {
-    assert_eq!(checked(store), Vec::<String>::new());
 }

@@ -318,11 +318,19 @@ SEGMENT_HEADER = Structure({"session": ID, "lineage": LINEAGE, "replaces": Set(I
 SUMMARY = Structure({name: U64 for name in (
     "files_new", "files_changed", "files_unmodified", "dirs", "others", "bytes_processed", "bytes_read",
     "blobs_added", "bytes_added", "bytes_stored", "troubles")})
+ORIGINAL = 1
+
+
+def snapshot_rule(v):
+    understood(v)
+    require(all(len(extra.value) == 32 for extra in v.extras if extra.tag == ORIGINAL), "an original that is no id")
+
+
 SNAPSHOT = Structure({
     "session": ID, "lineage": LINEAGE, "state": names("complete", "partial", "checkpoint"), "time": TIME,
     "finished": TIME, "component": LABEL, "host": LABEL, "user": LABEL, "paths": Set(Bytes(65535), 4096),
     "tags": Set(LABEL, 256, lambda v: v.encode()), "parent": Option(ID), "root": tree_ref(LEVEL_MAX),
-    "summary": SUMMARY, "program": LABEL, "signature": SIGNATURE, "extras": EXTRAS}, understood)
+    "summary": SUMMARY, "program": LABEL, "signature": SIGNATURE, "extras": EXTRAS}, snapshot_rule)
 SESSION = Structure({"kind": names("backup", "prune", "read", "maintain"), "host": LABEL, "process": U32,
                      "started": TIME, "seen": Set(ID, 65536), "program": LABEL, "extras": EXTRAS}, understood)
 

@@ -87,6 +87,7 @@ pub fn copy(
     listener.counters.total.store(total(|root| root.entries), Relaxed);
     listener.counters.bytes_total.store(total(|root| root.bytes), Relaxed);
     let started = into.objects().chance().now();
+    let _reading = from.hold_back_deletions(who);
     let writer = Writer::begin(into, SessionKind::Maintain, who)?;
     let mut copying = Copying::new(from, into, writer, listener);
     let result = wanted.iter().try_for_each(|(id, snapshot)| copying.copy(id, snapshot, &mut report));
