@@ -1,4 +1,4 @@
-//! Operations: backup, restore, check, list, diff; and the ports that say what they need of a source or
+//! Operations: backup, restore, check, repair, list, diff; and the ports that say what they need of a source or
 //! a target.
 
 pub mod backup;
@@ -11,7 +11,10 @@ pub mod links;
 pub mod list;
 pub mod pattern;
 pub mod progress;
+pub mod repair;
 pub mod restore;
+mod scan;
+mod segments;
 pub mod snapshots;
 pub mod source;
 pub mod stats;

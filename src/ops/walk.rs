@@ -2,8 +2,10 @@
 
 use std::vec::IntoIter;
 
+use crate::format::content::Content;
 use crate::format::extras::Extras;
 use crate::format::limits::TREE_DEPTH_MAX;
+use crate::format::{Malformed, Structure};
 use crate::format::tree::{Entry, EntryKey, Node, TreeChild, TreeNode, TreeRef, tag};
 use crate::repo::{RepoError, Repository, Result};
 
@@ -71,6 +73,16 @@ pub(super) fn understood(extras: &Extras, name: &[u8]) -> Result<()> {
             Err(RepoError::NeedsNewer { object, why: format!("its extra {tag:#x} must be understood") })
         }
     }
+}
+
+/// The contents of an entry: a file's own, and its attributes' if they are stored as content.
+pub(super) fn contents(entry: &Entry) -> std::result::Result<Vec<Content>, Malformed> {
+    let own = match &entry.node {
+        Node::File(content) => Some(content.clone()),
+        _ => None,
+    };
+    let attributes = entry.extras.get(tag::XATTRS_CONTENT).map(Content::from_bytes).transpose()?;
+    Ok(own.into_iter().chain(attributes).collect())
 }
 
 struct Walk<'r> {

@@ -10,8 +10,10 @@ mod metacache;
 mod names;
 mod objects;
 mod packer;
+mod packs;
 mod pins;
 mod reader;
+mod relist;
 mod session;
 pub mod split;
 pub mod walk;
@@ -30,13 +32,16 @@ pub use names::{
     KeyringObject, KeyslotObject, Record, Stored, config as config_name, id_of, of as name_of, pack as pack_name,
 };
 pub use objects::{Durable, Objects};
+pub use packs::PackInside;
 pub use reader::noun;
-pub use session::{Announced, Who, program};
+pub use relist::{Relisting, WholePack, packs_of};
+pub use session::{Announced, Usable, Who, program};
 pub use world::SystemChance;
 pub use writer::{Added, Flushed, Writer};
 
 use crate::chunk::ChunkerParams;
 use crate::crypto::{Chance, Keyset};
+use crate::format::control::SessionKind;
 use crate::format::keys::Settings;
 use crate::format::segment::Segment;
 use crate::id::{IndexId, RepositoryId};
@@ -168,6 +173,12 @@ impl Repository {
     /// Where the local view and the copies of metadata are.
     pub fn cache_dir(&self) -> &Path {
         &self.cache_dir
+    }
+
+    /// Announces a session, under which what is written by other means than a [`Writer`] is written.
+    pub fn announce(&self, kind: SessionKind, who: &Who) -> Result<Announced> {
+        self.may_write()?;
+        Announced::announce(&self.objects, kind, who)
     }
 
     fn may_write(&self) -> Result<()> {

@@ -21,6 +21,8 @@ const GROWTH: u64 = 4;
 pub struct IndexView {
     dir: PathBuf,
     levels: Vec<Level>,
+    /// The segments that were there when the view was brought up to date, and our own since.
+    listed: BTreeSet<IndexId>,
     /// Segments that this process found damaged: fetching them again for each lost blob helps nobody.
     damaged: BTreeMap<IndexId, String>,
 }
@@ -89,7 +91,8 @@ impl IndexView {
                 }
             }
         }
-        Ok((IndexView { dir: dir.to_owned(), levels, damaged: BTreeMap::new() }, report))
+        let view = IndexView { dir: dir.to_owned(), levels, listed: BTreeSet::new(), damaged: BTreeMap::new() };
+        Ok((view, report))
     }
 
     /// Makes the view say what `listed` says, the segments in the repository: applies new ones, passes
@@ -110,6 +113,7 @@ impl IndexView {
             covered.iter().filter(|id| !listed.contains(*id) && !replaced.contains(*id)).copied().collect();
         self.mark_live(|id| listed.contains(id) && !replaced.contains(id));
         self.tidy()?;
+        self.listed = listed;
         Ok(report)
     }
 
@@ -121,6 +125,7 @@ impl IndexView {
 
     /// Applies segments that this process has just written itself.
     pub fn add(&mut self, segments: Vec<(IndexId, Segment)>) -> Result<()> {
+        self.listed.extend(segments.iter().map(|(id, _)| *id));
         self.push_level(segments)?;
         self.tidy()
     }
@@ -244,6 +249,13 @@ impl IndexView {
             packs.extend(segment.packs.iter().map(|pack| (pack.id, *pack)));
         }
         packs
+    }
+
+    /// The segments that are there and that others replace.
+    pub fn replaced(&self) -> Vec<IndexId> {
+        let active: BTreeSet<IndexId> = self.segments().map(|segment| segment.id).collect();
+        let counts = |id: &&IndexId| !active.contains(*id) && !self.damaged.contains_key(*id);
+        self.listed.iter().filter(counts).copied().collect()
     }
 
     /// The segments that count.

@@ -1,0 +1,93 @@
+//! Packs from the inside: what their own ends say, and blobs as they are stored (format-spec, "Packs").
+
+use super::error::{RepoError, Result};
+use super::reader::DECOMPRESSOR;
+use super::{Location, Repository, names};
+use crate::crypto::PackOpener;
+use crate::format::envelope::{ObjectKind, PREFIX_LEN, Prefix};
+use crate::format::pack::{BlobHeader, Compression, Directory, Placed, TRAILER_STORED_LEN};
+use crate::format::segment::PackClass;
+use crate::id::PackId;
+
+/// Bytes at the end of a pack that are read first: its trailer, and nearly always all of its directory.
+const TAIL: u64 = 64 << 10;
+
+/// A pack as it describes itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PackInside {
+    /// What it holds.
+    pub class: PackClass,
+    /// The epoch that it is sealed under.
+    pub epoch: u32,
+    /// Who wrote it, and its blobs.
+    pub directory: Directory,
+}
+
+impl Repository {
+    /// What a pack of `len` bytes says of itself. Reads its prefix and its end.
+    pub fn look_into_pack(&self, id: &PackId, len: u64) -> Result<PackInside> {
+        let prefix = self.pack_prefix(id)?;
+        let class = match prefix.kind {
+            ObjectKind::DataPack => PackClass::Data,
+            ObjectKind::MetaPack => PackClass::Meta,
+            _ => {
+                let object = names::pack(id).to_string();
+                return Err(RepoError::Damaged { object, why: "it is another kind of object".into() });
+            }
+        };
+        let opener = self.opener(id, class)?;
+        let directory = self.pack_directory(id, len, &opener)?;
+        Ok(PackInside { class, epoch: prefix.epoch, directory })
+    }
+
+    /// What a pack begins with. It is authentic only when something in the pack has been opened.
+    pub fn pack_prefix(&self, id: &PackId) -> Result<Prefix> {
+        let prefix = self.read_pack_range(id, 0, PREFIX_LEN as u64)?;
+        let split = Prefix::split(&prefix).map_err(|error| RepoError::malformed(names::pack(id), error));
+        split.map(|(prefix, _)| prefix)
+    }
+
+    /// The directory of a pack of `len` bytes, from its end.
+    pub fn pack_directory(&self, id: &PackId, len: u64, opener: &PackOpener) -> Result<Directory> {
+        let damaged = |why: String| RepoError::Damaged { object: names::pack(id).to_string(), why };
+        let tail_at = len.saturating_sub(TAIL);
+        let tail = self.read_pack_range(id, tail_at, len - tail_at)?;
+        let end = tail.len().checked_sub(TRAILER_STORED_LEN).ok_or_else(|| damaged("shorter than any pack".into()))?;
+        let trailer = opener.open_trailer(len, &tail[end..]).map_err(|error| damaged(error.to_string()))?;
+        let offset = trailer.directory_offset(len).map_err(|error| damaged(error.to_string()))?;
+        let sealed = match offset.checked_sub(tail_at) {
+            Some(begin) => tail[begin as usize..end].to_vec(),
+            None => self.read_pack_range(id, offset, trailer.directory_stored_len)?,
+        };
+        opener.open_directory(offset, sealed).map_err(|error| damaged(error.to_string()))
+    }
+
+    /// A sealed blob as it was stored, compressed or not: authentic, and its plaintext is what its id names. To be
+    /// stored again elsewhere without compressing it anew.
+    pub fn open_stored(&self, pack: &PackId, opener: &PackOpener, placed: &Placed, sealed: Vec<u8>) -> Result<Vec<u8>> {
+        let mut stored = sealed;
+        let damaged = |why: String| self.blob_is_damaged(pack, placed, why);
+        opener.open(placed, &mut stored).map_err(|error| damaged(error.to_string()))?;
+        let namer = self.objects().keys().namer();
+        let named = match placed.blob.compression {
+            Compression::None => namer.name(placed.blob.kind, &stored),
+            Compression::Zstd => {
+                let plain_len = placed.blob.plain_len as usize;
+                let plain = DECOMPRESSOR.with_borrow_mut(|zstd| zstd.decompress(&stored, plain_len));
+                namer.name(placed.blob.kind, &plain.map_err(|error| damaged(error.to_string()))?)
+            }
+        };
+        match named == placed.blob.id {
+            true => Ok(stored),
+            false => Err(damaged("its content is not what its id names".into())),
+        }
+    }
+
+    /// The blob at a location as it is stored there, in the store itself: to be stored again elsewhere.
+    pub fn read_stored(&self, location: &Location) -> Result<(BlobHeader, Vec<u8>)> {
+        let Location { pack, class, placed, .. } = location;
+        let opener = self.opener(pack, *class)?;
+        let sealed = self.read_pack_range(pack, placed.offset, placed.blob.sealed_len())?;
+        Ok((placed.blob, self.open_stored(pack, &opener, placed, sealed)?))
+    }
+}
