@@ -80,6 +80,7 @@ fn dispatch(context: &Context, command: &Command) -> Result<Exit, Failure> {
         Command::Stats(args) => commands::stats::run(context, args),
         Command::Cat(args) => commands::cat::run(context, args),
         Command::Check(args) => commands::check::run(context, args),
+        Command::Prune(args) => commands::prune::run(context, args),
         Command::Restore(args) => commands::restore::run(context, args),
         Command::Dump(args) => commands::dump::run(context, args),
     }

@@ -179,6 +179,30 @@ impl Structure for Session {
     }
 }
 
+/// Which process on which machine a session is: whoever is on the same machine can see whether it ended.
+/// The value of a session's extra [`PROCESS_TAG`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct ProcessIdentity {
+    /// The machine's boot, drawn by lot each time.
+    pub boot: [u8; 16],
+    /// The name space that process numbers are from.
+    pub namespace: u64,
+    /// The process's number there.
+    pub process: u32,
+    /// When the process began, in clock ticks since the boot: numbers recur.
+    pub began: u64,
+}
+impl Structure for ProcessIdentity {
+    const WHAT: &'static str = "process identity";
+
+    fn obey(&self) -> Result<(), Malformed> {
+        Ok(())
+    }
+}
+
+/// The tag of a session's [`ProcessIdentity`].
+pub const PROCESS_TAG: u32 = 1;
+
 /// Packs that no longer count and wait for deletion. A tombstone: it is never taken back.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Condemned {

@@ -11,6 +11,7 @@ pub mod links;
 pub mod list;
 pub mod pattern;
 pub mod progress;
+pub mod prune;
 pub mod repair;
 pub mod restore;
 mod scan;

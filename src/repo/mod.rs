@@ -6,6 +6,7 @@
 mod error;
 mod index;
 mod keychain;
+pub mod lease;
 mod metacache;
 mod names;
 mod objects;
@@ -14,6 +15,8 @@ mod packs;
 mod pins;
 mod reader;
 mod relist;
+mod replace;
+mod run;
 mod session;
 pub mod split;
 pub mod walk;
@@ -35,6 +38,8 @@ pub use objects::{Durable, Objects};
 pub use packs::PackInside;
 pub use reader::noun;
 pub use relist::{Relisting, WholePack, packs_of};
+pub use replace::Replaced;
+pub use run::Ending;
 pub use session::{Announced, Usable, Who, program};
 pub use world::SystemChance;
 pub use writer::{Added, Flushed, Writer};
@@ -149,6 +154,13 @@ impl Repository {
     /// Which repository this is.
     pub fn id(&self) -> RepositoryId {
         self.objects.repository
+    }
+
+    /// Announces that someone reads: deletions wait while what this gives is kept. Where nothing can be
+    /// written, deletions do not wait, and what is read is looked for again where they moved it.
+    pub fn hold_back_deletions(&self, who: &Who) -> Option<Announced> {
+        let announced = self.may_write().and_then(|()| Announced::reader(&self.objects, who));
+        announced.inspect_err(|error| tracing::debug!("deletions are not held back: {error}")).ok()
     }
 
     /// Its objects.

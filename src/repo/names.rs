@@ -73,6 +73,11 @@ pub fn beat(id: &SessionId) -> ObjectName {
     name(&format!("sessions/{id}.beat"))
 }
 
+/// Where a session says that it has ended, if it cannot delete its announcement.
+pub fn done(id: &SessionId) -> ObjectName {
+    name(&format!("sessions/{id}.done"))
+}
+
 /// The id that an object's last name spells; `None` for a lease or a foreign object.
 pub fn id_of<T>(object: &ObjectName) -> Option<Id<T>> {
     Id::from_hex(object.as_str().rsplit('/').next()?)

@@ -11,6 +11,7 @@ mod snapshot;
 mod store_option;
 mod subset;
 mod tags;
+mod thrift;
 mod time;
 
 pub use compression::Compression;
@@ -23,6 +24,7 @@ pub use snapshot::{SnapshotName, SnapshotSpec};
 pub use store_option::StoreOption;
 pub use subset::ReadDataSubset;
 pub use tags::TagList;
+pub use thrift::{MaxUnused, parse_timeout};
 pub use time::parse_time;
 
 /// Words that make no sense, and those that would.
