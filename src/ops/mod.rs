@@ -1,4 +1,4 @@
-//! Operations: backup, restore, check, repair, list, diff; and the ports that say what they need of a source or
+//! Operations: backup, restore, check, repair, list, diff, forget; and the ports that say what they need of a source or
 //! a target.
 
 pub mod backup;
@@ -7,12 +7,14 @@ pub mod check;
 pub mod diff;
 pub mod dump;
 pub mod find;
+pub mod forget;
 pub mod links;
 pub mod list;
 pub mod pattern;
 pub mod progress;
 pub mod prune;
 pub mod repair;
+pub mod replace;
 pub mod restore;
 mod scan;
 mod segments;

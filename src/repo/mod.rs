@@ -4,6 +4,7 @@
 //! checked on the way: names against bytes, bytes against keys, values against the spec.
 
 mod error;
+mod forget;
 mod index;
 mod keychain;
 pub mod lease;
@@ -29,6 +30,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use crate::crypto::Argon2Profile;
 pub use error::{Class, RepoError, Result};
+pub use forget::Forgetting;
 pub use index::{ActiveSegment, IndexView, ListedPack, Location, SyncReport};
 pub use keychain::Keychain;
 pub use names::{

@@ -17,9 +17,12 @@ use super::values::{BadValue, Place, StoreOption};
 pub mod backup;
 pub mod check;
 pub mod filter;
+pub mod forget;
 pub mod key;
 pub mod listing;
 pub mod prune;
+pub mod replace;
+pub mod repair;
 pub mod repository;
 pub mod restore;
 pub mod tool;
@@ -91,7 +94,11 @@ pub enum Command {
     Stats(listing::StatsArgs),
     Cat(listing::CatArgs),
     Check(check::CheckArgs),
+    Forget(Box<forget::ForgetArgs>),
     Prune(prune::PruneArgs),
+    Tag(replace::TagArgs),
+    Rewrite(replace::RewriteArgs),
+    Repair(repair::RepairArgs),
     Key(key::KeyArgs),
     Fingerprint(repository::FingerprintArgs),
     Cache(repository::CacheArgs),
@@ -124,7 +131,7 @@ pub(crate) mod tests {
     #[test]
     fn every_command_says_in_a_line_what_it_is_for() {
         let mut commands: Vec<clap::Command> = Cli::command().get_subcommands().cloned().collect();
-        assert_eq!(commands.len(), 18);
+        assert_eq!(commands.len(), 22);
         while let Some(command) = commands.pop() {
             let about = command.get_about().unwrap_or_else(|| panic!("{} has no help", command.get_name())).to_string();
             assert!((10..90).contains(&about.len()), "{about}");

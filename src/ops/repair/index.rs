@@ -75,7 +75,7 @@ pub fn index(repository: &mut Repository, options: &IndexOptions, listener: &Lis
     if let Some(mut writer) = writer.filter(|_| !plan.is_empty()) {
         report.segments_written = plan.execute(repository, &writer)?;
         plan.rescue(repository, &mut writer, &usable, listener)?;
-        writer.finish()?;
+        writer.flush()?;
         listener.tell(Stage::Done, "index", format!("{} segments written", report.segments_written));
     }
     Ok(report)

@@ -6,13 +6,16 @@
 //! it will do.
 
 mod index;
+mod mend;
 mod packs;
+mod snapshots;
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;
 
 pub use index::{IndexOptions, IndexReport, index};
 pub use packs::{PacksOptions, PacksReport, packs};
+pub use snapshots::{SnapshotsOptions, SnapshotsReport, snapshots};
 
 use super::progress::WorkCounters;
 use super::scan::is_intact;
