@@ -30,7 +30,8 @@ fn index(context: &Context, args: &IndexArgs) -> std::result::Result<Exit, Failu
     let options = IndexOptions { read_all_packs, dry_run, who: open::who(context, None) };
     let report = watched(context, "objects", |listener| repair::index(&mut repository, &options, listener))?;
     let IndexReport { packs_added, packs_corrected, packs_dropped, segments_damaged, segments_wrong, .. } = report;
-    let changed = packs_added + packs_corrected + packs_dropped + segments_damaged + segments_wrong;
+    let mended = report.objects_mended;
+    let changed = packs_added + packs_corrected + packs_dropped + segments_damaged + segments_wrong + mended;
     let words = match (changed, dry_run) {
         (0, _) => "the index lists what is there".into(),
         (_, true) => format!("would add {packs_added} packs, correct {packs_corrected}, drop {packs_dropped}"),
@@ -85,8 +86,9 @@ fn snapshots(context: &Context, args: &SnapshotsArgs) -> std::result::Result<Exi
     };
     let report = watched(context, "snapshots", |listener| repair::snapshots(&mut repository, &options, listener))?;
     let (harmed, lost) = (report.harmed.len(), report.unreadable.len());
-    let words = match (harmed + lost, args.dry_run) {
-        (0, _) => format!("{} snapshots looked at, none of them is harmed", report.snapshots),
+    let nothing = harmed + lost == 0 && report.records == 0;
+    let words = match (nothing, args.dry_run) {
+        (true, _) => format!("{} snapshots looked at, none of them is harmed", report.snapshots),
         (_, true) => format!("would repair {harmed} snapshots; {lost} cannot be read at all"),
         (_, false) => format!(
             "made {} snapshots without what is lost, and forgot {}",
@@ -176,6 +178,7 @@ struct IndexSummary {
     segments_damaged: u64,
     segments_wrong: u64,
     segments_written: u64,
+    objects_mended: u64,
 }
 
 impl IndexSummary {
@@ -188,6 +191,7 @@ impl IndexSummary {
             segments_damaged: report.segments_damaged,
             segments_wrong: report.segments_wrong,
             segments_written: report.segments_written,
+            objects_mended: report.objects_mended,
         }
     }
 }
@@ -207,6 +211,7 @@ struct SnapshotsSummary {
     snapshots: u64,
     harmed: Vec<String>,
     unreadable: Vec<String>,
+    records: u64,
     repaired: Vec<RepairedFields>,
     forgotten: Vec<String>,
 }
@@ -225,6 +230,7 @@ impl SnapshotsSummary {
             snapshots: report.snapshots,
             harmed: hex(&report.harmed),
             unreadable: hex(&report.unreadable),
+            records: report.records,
             repaired: repaired.map(|(old, new)| RepairedFields { original: old.to_hex(), id: new.to_hex() }).collect(),
             forgotten: hex(&report.forgotten),
         }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use rayon::prelude::*;
 
 use super::packs::Salvage;
+use super::records::clear_the_way;
 use super::{Listener, NOT_ITS_HASH, Stage, damage, list_usable, pack_damage, sessions_at_work};
 use crate::format::control::SessionKind;
 use crate::format::segment::Segment;
@@ -42,6 +43,8 @@ pub struct IndexReport {
     pub segments_wrong: u64,
     /// Segments that were written.
     pub segments_written: u64,
+    /// Damaged announcements and condemned records that were removed, and the config if it was written again.
+    pub objects_mended: u64,
     /// Packs that are damaged: `repair packs` rescues what they hold.
     pub packs_damaged: u64,
 }
@@ -60,6 +63,7 @@ impl IndexReport {
 /// If the store fails, a newer keepstone wrote part of the index, or someone else rewrites the index meanwhile.
 pub fn index(repository: &mut Repository, options: &IndexOptions, listener: &Listener<'_>) -> Result<IndexReport> {
     repository.bypass_meta_cache();
+    let objects_mended = clear_the_way(repository, &options.who, options.dry_run, listener)?;
     let mut writer = match options.dry_run {
         true => None,
         false => Some(Writer::begin(repository, SessionKind::Maintain, &options.who)?),
@@ -71,7 +75,7 @@ pub fn index(repository: &mut Repository, options: &IndexOptions, listener: &Lis
     let at_work = sessions_at_work(repository, own)?;
     let plan = Plan::make(repository, options, &known, &usable, &at_work, listener)?;
     plan.tell(&known, listener);
-    let mut report = plan.report(&known);
+    let mut report = IndexReport { objects_mended, ..plan.report(&known) };
     if let Some(mut writer) = writer.filter(|_| !plan.is_empty()) {
         report.segments_written = plan.execute(repository, &writer)?;
         plan.rescue(repository, &mut writer, &usable, listener)?;
@@ -217,6 +221,7 @@ impl Plan {
             segments_damaged: known.damaged.len() as u64,
             segments_wrong: self.wrong.len() as u64,
             segments_written: 0,
+            objects_mended: 0,
             packs_damaged: self.verdicts.values().filter(is_damaged).count() as u64,
         }
     }

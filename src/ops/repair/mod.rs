@@ -8,6 +8,7 @@
 mod index;
 mod mend;
 mod packs;
+mod records;
 mod snapshots;
 
 use std::collections::HashSet;
@@ -15,7 +16,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 pub use index::{IndexOptions, IndexReport, index};
 pub use packs::{PacksOptions, PacksReport, packs};
-pub use snapshots::{SnapshotsOptions, SnapshotsReport, snapshots};
+pub use snapshots::{REPAIRED, SnapshotsOptions, SnapshotsReport, made_from, snapshots};
 
 use super::progress::WorkCounters;
 use super::scan::is_intact;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::mend::{Mended, Mender, is_loss};
+use super::records::Recorded;
 use super::{Listener, Stage};
 use crate::format::codec::{Ascending, Bytes};
 use crate::format::control::{Label, MADE_FROM_TAG, Snapshot, SnapshotState};
@@ -45,6 +46,8 @@ pub struct SnapshotsReport {
     pub unreadable: Vec<SnapshotId>,
     /// Originals, and what was made of them without what is lost.
     pub repaired: Vec<(SnapshotId, SnapshotId)>,
+    /// Records of snapshots that are damaged, and snapshots that vanished without one, as far as they are left.
+    pub records: u64,
     /// Those that were forgotten.
     pub forgotten: Vec<SnapshotId>,
 }
@@ -52,7 +55,8 @@ pub struct SnapshotsReport {
 impl SnapshotsReport {
     /// Whether a harmed snapshot is still there.
     pub fn is_damage_left(&self) -> bool {
-        self.harmed.iter().chain(&self.unreadable).any(|id| !self.forgotten.contains(id))
+        let is_left = |id: &SnapshotId| !self.forgotten.contains(id);
+        self.records > 0 || self.harmed.iter().chain(&self.unreadable).any(is_left)
     }
 }
 
@@ -76,6 +80,9 @@ pub fn snapshots(
     let judge = Judge { repository, usable: Usable::list(repository.objects())? };
     let harmed = judge.harmed(&listing.snapshots, listener)?;
     report.harmed = harmed.iter().map(|(id, _)| *id).collect();
+    let recorded = Recorded::read(repository)?;
+    report.records = recorded.count();
+    recorded.tell(options.forget, listener);
     tell_plan(&report, options, listener);
     if options.dry_run {
         return Ok(report);
@@ -94,6 +101,10 @@ pub fn snapshots(
     keeper.finish()?;
     if options.forget && !goes.is_empty() {
         report.forgotten = forget(repository, &goes, options, listener)?;
+    }
+    if options.forget && report.records > 0 {
+        recorded.forget(repository, &options.who, listener)?;
+        report.records = 0;
     }
     Ok(report)
 }
@@ -259,10 +270,9 @@ impl Judge<'_> {
 
     /// Whether a blob lies in a pack that counts, or can be read all the same.
     fn is_there(&self, kind: BlobKind, id: &BlobId) -> Result<()> {
-        match self.repository.view().lies_in(id, |pack, len| self.usable.contains(pack, len))? {
-            true => Ok(()),
-            false => self.repository.read_blob(kind, id).map(drop),
-        }
+        // The view is free again before it is read: a lost blob makes it look for new segments.
+        let counts = self.repository.view().lies_in(id, |pack, len| self.usable.contains(pack, len))?;
+        if counts { Ok(()) } else { self.repository.read_blob(kind, id).map(drop) }
     }
 }
 
