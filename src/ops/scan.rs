@@ -72,17 +72,6 @@ impl Scan<'_> {
     }
 }
 
-/// Whether the first `len` bytes of a pack have the hash that it is named by.
-pub fn is_intact(repository: &Repository, pack: &PackId, len: u64) -> Result<bool> {
-    let (mut hasher, mut at) = (blake3::Hasher::new(), 0);
-    while at < len {
-        let window = repository.read_pack_range(pack, at, WINDOW.min(len - at))?;
-        hasher.update(&window);
-        at += window.len() as u64;
-    }
-    Ok(PackId::from_bytes(*hasher.finalize().as_bytes()) == *pack)
-}
-
 /// What the index says of the blobs in these packs, each ascending by offset. Goes through the whole index.
 pub fn indexed_blobs(repository: &Repository, packs: &[PackId]) -> Result<HashMap<PackId, Vec<Placed>>> {
     let mut rows: HashMap<PackId, Vec<Placed>> = packs.iter().map(|id| (*id, Vec::new())).collect();

@@ -48,7 +48,6 @@ pub use writer::{Added, Flushed, Writer};
 
 use crate::chunk::ChunkerParams;
 use crate::crypto::{Chance, Keyset};
-use crate::format::control::SessionKind;
 use crate::format::keys::Settings;
 use crate::format::segment::Segment;
 use crate::id::{IndexId, RepositoryId};
@@ -187,12 +186,6 @@ impl Repository {
     /// Where the local view and the copies of metadata are.
     pub fn cache_dir(&self) -> &Path {
         &self.cache_dir
-    }
-
-    /// Announces a session, under which what is written by other means than a [`Writer`] is written.
-    pub fn announce(&self, kind: SessionKind, who: &Who) -> Result<Announced> {
-        self.may_write()?;
-        Announced::announce(&self.objects, kind, who)
     }
 
     fn may_write(&self) -> Result<()> {

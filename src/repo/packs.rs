@@ -12,6 +12,9 @@ use crate::id::PackId;
 /// Bytes at the end of a pack that are read first: its trailer, and nearly always all of its directory.
 const TAIL: u64 = 64 << 10;
 
+/// Bytes that are asked of the store at a time when all of a pack is.
+const WINDOW: u64 = 4 << 20;
+
 /// A pack as it describes itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackInside {
@@ -44,7 +47,34 @@ impl Repository {
     pub fn pack_prefix(&self, id: &PackId) -> Result<Prefix> {
         let prefix = self.read_pack_range(id, 0, PREFIX_LEN as u64)?;
         let split = Prefix::split(&prefix).map_err(|error| RepoError::malformed(names::pack(id), error));
-        split.map(|(prefix, _)| prefix)
+        split.map(|(prefix, _)| prefix).map_err(|error| self.blamed(id, error))
+    }
+
+    /// One flipped bit can make a pack look as if a newer keepstone had written it: then its name tells.
+    pub(super) fn blamed(&self, id: &PackId, error: RepoError) -> RepoError {
+        let is_newer = matches!(error, RepoError::NeedsNewer { .. });
+        let intact = || {
+            let len = self.objects().store().len(&names::pack(id))?;
+            self.pack_is_intact(id, len)
+        };
+        match is_newer && matches!(intact(), Ok(false)) {
+            true => RepoError::Damaged {
+                object: names::pack(id).to_string(),
+                why: "its bytes do not have the hash that it is named by".into(),
+            },
+            false => error,
+        }
+    }
+
+    /// Whether the first `len` bytes of a pack have the hash that it is named by. Reads all of them.
+    pub fn pack_is_intact(&self, id: &PackId, len: u64) -> Result<bool> {
+        let (mut hasher, mut at) = (blake3::Hasher::new(), 0);
+        while at < len {
+            let window = self.read_pack_range(id, at, WINDOW.min(len - at))?;
+            hasher.update(&window);
+            at += window.len() as u64;
+        }
+        Ok(PackId::from_bytes(*hasher.finalize().as_bytes()) == *id)
     }
 
     /// The directory of a pack of `len` bytes, from its end.

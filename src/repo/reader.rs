@@ -151,7 +151,7 @@ impl Repository {
         }
         let prefix = self.read_sealed(pack, class, 0, PREFIX_LEN as u64)?;
         let opener = PackOpener::new(&self.objects().object_keys(), class.object_kind(), &prefix)
-            .map_err(|error| RepoError::unopened(names::pack(pack), error))?;
+            .map_err(|error| self.blamed(pack, RepoError::unopened(names::pack(pack), error)))?;
         let opener = Arc::new(opener);
         let mut openers = self.openers().lock();
         if openers.len() >= OPENERS {

@@ -66,9 +66,7 @@ impl<'r> Relisting<'r> {
 
     /// Takes a pack, which is durably stored: it stands in a listing.
     pub fn add(&mut self, pack: WholePack) -> Result<()> {
-        if !self.packs.is_empty()
-            && (self.blobs + pack.blobs.len() > FULL || self.packs.len() >= SEGMENT_PACKS_MAX)
-        {
+        if !self.packs.is_empty() && (self.blobs + pack.blobs.len() > FULL || self.packs.len() >= SEGMENT_PACKS_MAX) {
             self.put(&[])?;
         }
         self.blobs += pack.blobs.len();

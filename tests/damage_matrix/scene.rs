@@ -189,7 +189,8 @@ impl Scene {
         if let Some(bytes) = self.older.get(name) {
             return bytes.clone();
         }
-        let age = |name: &ObjectName| self.ages.iter().position(|there| there.contains(name)).unwrap_or(self.ages.len());
+        let age =
+            |name: &ObjectName| self.ages.iter().position(|there| there.contains(name)).unwrap_or(self.ages.len());
         let mut others = self.of(Kind::of(name));
         others.retain(|other| other != name);
         others.sort_by_key(|other| (age(other) >= age(name), std::cmp::Reverse(age(other))));

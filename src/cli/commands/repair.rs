@@ -11,7 +11,8 @@ use crate::format::control::Snapshot;
 use crate::id::{PackId, SnapshotId};
 use crate::ops::progress::WorkCounters;
 use crate::ops::repair::{
-    self, IndexOptions, IndexReport, Listener, PacksOptions, PacksReport, SnapshotsOptions, SnapshotsReport, Stage, Step,
+    self, IndexOptions, IndexReport, Listener, PacksOptions, PacksReport, SnapshotsOptions, SnapshotsReport, Stage,
+    Step,
 };
 use crate::repo::{Repository, Result, id_of, pack_name};
 

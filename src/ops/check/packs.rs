@@ -149,10 +149,13 @@ impl Check<'_> {
             let is_needed = lock(&self.needed).contains(id);
             let (severity, why) = match (is_needed, read(&self.stored).contains_key(id)) {
                 (true, _) => (Severity::Damage, why.clone()),
-                (false, true) => (Severity::Warning, format!("{why}; nothing is needed of it: repair packs condemns it")),
-                (false, false) => {
-                    (Severity::Warning, format!("{why}; nothing is needed of it: repair index takes it out of the index"))
+                (false, true) => {
+                    (Severity::Warning, format!("{why}; nothing is needed of it: repair packs condemns it"))
                 }
+                (false, false) => (
+                    Severity::Warning,
+                    format!("{why}; nothing is needed of it: repair index takes it out of the index"),
+                ),
             };
             self.tell(Finding::object(severity, pack_name(id), why));
         }

@@ -12,7 +12,7 @@ use super::{Check, lock, read, write};
 use crate::crypto::PackOpener;
 use crate::format::pack::{BlobKind, Directory, Placed};
 use crate::id::PackId;
-use crate::ops::scan::{Scan, indexed_blobs, is_intact};
+use crate::ops::scan::{Scan, indexed_blobs};
 use crate::repo::{Location, RepoError, Result, noun, pack_name};
 
 /// Packs whose records are collected from the index at a time, when they have no directory of their own.
@@ -82,18 +82,6 @@ impl Check<'_> {
         Ok(Some(*id))
     }
 
-    /// One flipped bit can make a pack look as if a newer keepstone had written it: then its name tells.
-    fn blamed(&self, id: &PackId, error: RepoError) -> Result<RepoError> {
-        let len = read(&self.stored).get(id).copied().unwrap_or(0);
-        match error {
-            RepoError::NeedsNewer { .. } if !is_intact(self.repository, id, len)? => {
-                let why = "its bytes do not have the hash that it is named by".into();
-                Ok(RepoError::Damaged { object: pack_name(id).to_string(), why })
-            }
-            error => Ok(error),
-        }
-    }
-
     /// Tells why a pack cannot be read. One that was there when the packs were listed may have been pruned
     /// since: that is found out at the end.
     fn trouble_with(&self, id: &PackId, error: &RepoError) {
@@ -129,7 +117,6 @@ impl Check<'_> {
         match self.repository.opener(id, info.class) {
             Ok(opener) => Ok(Some(opener)),
             Err(error) => {
-                let error = self.blamed(id, error)?;
                 self.trouble_with(id, &error);
                 if matches!(error, RepoError::Damaged { .. }) {
                     write(&self.bad).packs.insert(*id);

@@ -7,14 +7,13 @@ use rayon::prelude::*;
 
 use super::packs::Salvage;
 use super::records::clear_the_way;
-use super::{Listener, NOT_ITS_HASH, Stage, damage, list_usable, pack_damage, sessions_at_work};
+use super::{Listener, NOT_ITS_HASH, Stage, damage, list_usable, sessions_at_work};
 use crate::format::control::SessionKind;
 use crate::format::segment::Segment;
 use crate::id::{IndexId, PackId, SessionId};
-use crate::ops::scan::is_intact;
 use crate::ops::segments::{PackInSegment, Places, SegmentOutline, outline};
 use crate::repo::{
-    Relisting, RepoError, Repository, Result, Usable, WholePack, Who, Writer, name_of, pack_name, packs_of,
+    Relisting, RepoError, Repository, Result, Usable, Who, WholePack, Writer, name_of, pack_name, packs_of,
 };
 
 /// How the index is repaired.
@@ -127,14 +126,16 @@ impl Known {
                 Err(error) => known.damaged.push((id, damage(error)?)),
             }
         }
-        let replaced: BTreeSet<IndexId> = outlines.iter().flat_map(|outline| outline.replaces.iter().copied()).collect();
+        let replaced: BTreeSet<IndexId> =
+            outlines.iter().flat_map(|outline| outline.replaces.iter().copied()).collect();
         let (passed_over, active): (Vec<_>, Vec<_>) =
             outlines.into_iter().partition(|outline| replaced.contains(&outline.id));
         known.replaced = passed_over.iter().map(|outline| outline.id).collect();
         for says in active.iter().flat_map(|outline| &outline.packs) {
             let listed = known.packs.entry(says.record.id).or_insert(Listed { says: *says, contradicted: false });
             let (a, b) = (&listed.says, says);
-            let same = (a.record.len, a.record.class, a.rows, a.places) == (b.record.len, b.record.class, b.rows, b.places);
+            let same =
+                (a.record.len, a.record.class, a.rows, a.places) == (b.record.len, b.record.class, b.rows, b.places);
             listed.contradicted |= !same;
         }
         known.active = active;
@@ -185,9 +186,8 @@ impl Plan {
         let verdicts: BTreeMap<PackId, Verdict> =
             all.into_par_iter().map(|id| Ok((id, judge.verdict(&id)?))).collect::<Result<_>>()?;
         let is_wrong = |outline: &&SegmentOutline| {
-            let goes = |pack: &PackInSegment| {
-                matches!(verdicts.get(&pack.record.id), Some(Verdict::Drop | Verdict::Correct))
-            };
+            let goes =
+                |pack: &PackInSegment| matches!(verdicts.get(&pack.record.id), Some(Verdict::Drop | Verdict::Correct));
             // A writer that is at work goes by its own segments.
             !at_work.contains(&outline.session) && outline.packs.iter().any(goes)
         };
@@ -332,7 +332,7 @@ impl Judge<'_> {
             Ok(inside) => inside,
             // It went since it was listed.
             Err(RepoError::Missing { .. }) => return Ok(Verdict::Keep),
-            Err(error) => return pack_damage(self.repository, id, len, error).map(Verdict::Damaged),
+            Err(error) => return damage(error).map(Verdict::Damaged),
         };
         let whole = WholePack::described(*id, len, inside);
         let same = says.record.class == whole.record.class
@@ -342,7 +342,7 @@ impl Judge<'_> {
             return Ok(Verdict::Keep);
         }
         // Another pack in its place opens as well as any: who is right, the pack's name says.
-        match is_intact(self.repository, id, len)? {
+        match self.repository.pack_is_intact(id, len)? {
             true => Ok(Verdict::Correct),
             false => Ok(Verdict::Damaged(NOT_ITS_HASH.into())),
         }
@@ -356,7 +356,7 @@ impl Judge<'_> {
             }
             Ok(_) => Ok(Verdict::Add),
             Err(RepoError::Missing { .. }) => Ok(Verdict::Keep),
-            Err(error) => pack_damage(self.repository, id, len, error).map(Verdict::Damaged),
+            Err(error) => damage(error).map(Verdict::Damaged),
         }
     }
 }

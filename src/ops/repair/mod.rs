@@ -19,9 +19,8 @@ pub use packs::{PacksOptions, PacksReport, packs};
 pub use snapshots::{REPAIRED, SnapshotsOptions, SnapshotsReport, made_from, snapshots};
 
 use super::progress::WorkCounters;
-use super::scan::is_intact;
 use crate::format::control::Session;
-use crate::id::{Id, PackId, SessionId};
+use crate::id::{Id, SessionId};
 use crate::repo::{Announced, RepoError, Repository, Result, Usable};
 
 /// What a repair says of its work.
@@ -102,15 +101,6 @@ fn damage(error: RepoError) -> Result<String> {
     match error {
         RepoError::Damaged { why, .. } => Ok(why),
         other => Err(other),
-    }
-}
-
-/// As [`damage`], of a pack of `len` bytes: one flipped bit can make a pack look as if a newer keepstone had
-/// written it, and then its name tells.
-fn pack_damage(repository: &Repository, id: &PackId, len: u64, error: RepoError) -> Result<String> {
-    match error {
-        RepoError::NeedsNewer { .. } if !is_intact(repository, id, len)? => Ok(NOT_ITS_HASH.into()),
-        other => damage(other),
     }
 }
 

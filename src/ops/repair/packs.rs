@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::{Listener, NOT_ITS_HASH, Stage, damage, list_usable, pack_damage};
+use super::{Listener, NOT_ITS_HASH, Stage, damage, list_usable};
 use crate::crypto::PackOpener;
 use crate::format::codec::Ascending;
 use crate::format::control::{Condemned, Lineage, SessionKind, Signature};
@@ -90,7 +90,11 @@ pub fn packs(repository: &mut Repository, options: &PacksOptions, listener: &Lis
         }
     }
     for id in salvage.lost().take(LOST_NAMED) {
-        listener.tell(Stage::Left, format!("blob {id}"), "it cannot be read anywhere; check names the files that it harms");
+        listener.tell(
+            Stage::Left,
+            format!("blob {id}"),
+            "it cannot be read anywhere; check names the files that it harms",
+        );
     }
     Ok(report)
 }
@@ -100,7 +104,11 @@ const LOST_NAMED: usize = 1000;
 
 fn tell_plan(damaged: &[PackId], listener: &Listener<'_>) {
     for id in damaged {
-        listener.tell(Stage::Plan, pack_name(id), "what can be read of it will be stored anew, and it will be condemned");
+        listener.tell(
+            Stage::Plan,
+            pack_name(id),
+            "what can be read of it will be stored anew, and it will be condemned",
+        );
     }
 }
 
@@ -152,7 +160,7 @@ impl Examine<'_> {
     }
 
     fn is_gone(&self, id: &PackId, stored: &std::collections::HashMap<PackId, u64>) -> bool {
-        !stored.contains_key(id) && !matches!(self.repository.objects().store().len(&pack_name(id)), Ok(_))
+        !stored.contains_key(id) && self.repository.objects().store().len(&pack_name(id)).is_err()
     }
 
     /// What is wrong with a pack.
@@ -161,7 +169,7 @@ impl Examine<'_> {
         let inside = match self.repository.look_into_pack(id, len) {
             Ok(inside) => inside,
             Err(RepoError::Missing { .. }) => return Ok(None),
-            Err(error) => return pack_damage(self.repository, id, len, error).map(Some),
+            Err(error) => return damage(error).map(Some),
         };
         if as_listed && !self.options.read_data && self.options.packs.is_empty() {
             return Ok(None);
@@ -177,9 +185,7 @@ impl Examine<'_> {
         };
         let scan = Scan { repository: self.repository, pack: id, opener: &opener, on_bytes, on_blob };
         match scan.run(len, &inside.directory.blobs) {
-            Ok(hash) if PackId::from_bytes(hash) != *id => {
-                Ok(Some(NOT_ITS_HASH.into()))
-            }
+            Ok(hash) if PackId::from_bytes(hash) != *id => Ok(Some(NOT_ITS_HASH.into())),
             Ok(_) => Ok(first_bad),
             Err(RepoError::Missing { .. }) => Ok(None),
             Err(error) => damage(error).map(Some),
@@ -331,7 +337,12 @@ impl<'a> Salvage<'a> {
     }
 
     /// Whether another pack holds the blob, and that copy can be read. Packs whose copies cannot are damaged too.
-    fn is_whole_elsewhere(&self, placed: &Placed, damaged: &BTreeSet<PackId>, also: &mut BTreeSet<PackId>) -> Result<bool> {
+    fn is_whole_elsewhere(
+        &self,
+        placed: &Placed,
+        damaged: &BTreeSet<PackId>,
+        also: &mut BTreeSet<PackId>,
+    ) -> Result<bool> {
         let mut locations = self.repository.view().locate(&placed.blob.id)?;
         locations.retain(|location| {
             let is_trusted = self.lengths.get(&location.pack) == Some(&location.pack_len);

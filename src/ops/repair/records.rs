@@ -8,14 +8,17 @@ use crate::format::control::{Condemned, Forgotten, Run, RunStatus, Session, Snap
 use crate::format::keys::Config;
 use crate::id::{Id, SessionId, SnapshotId};
 use crate::ops::snapshots::all_with_checkpoints;
-use crate::repo::{Record, RepoError, Repository, Result, Who, config_name, name_of};
+use crate::repo::{Record, RepoError, Repository, Result, Stored, Who, config_name, name_of};
 use crate::storage::StoreError;
 
 /// A record that cannot be read, by its id, and why.
 type Broken<T> = (Id<T>, String);
 
+/// What can be read of a kind of record, and what cannot.
+type ReadAll<T> = (Vec<T>, Vec<Broken<<T as Stored>::Mark>>);
+
 /// Every `T` that can be read, and those that are damaged.
-fn read_all<T: Record>(repository: &Repository) -> Result<(Vec<T>, Vec<Broken<T::Mark>>)> {
+fn read_all<T: Record>(repository: &Repository) -> Result<ReadAll<T>> {
     let (mut read, mut broken) = (Vec::new(), Vec::new());
     for id in repository.objects().list::<T>()? {
         match repository.objects().get::<T>(&id) {
@@ -101,8 +104,8 @@ fn config_is_damaged(repository: &Repository) -> Result<Option<String>> {
 
 /// What is recorded of snapshots, as far as it can be read.
 pub(super) struct Recorded {
-    runs: Vec<Broken<<Run as crate::repo::Stored>::Mark>>,
-    forgotten: Vec<Broken<<Forgotten as crate::repo::Stored>::Mark>>,
+    runs: Vec<Broken<<Run as Stored>::Mark>>,
+    forgotten: Vec<Broken<<Forgotten as Stored>::Mark>>,
     /// Snapshots that a run committed, that are gone, and of which nobody recorded that he removed them.
     pub vanished: Vec<SnapshotId>,
 }
