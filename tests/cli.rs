@@ -8,6 +8,8 @@ mod forget;
 mod keys;
 #[path = "cli/refusals.rs"]
 mod refusals;
+#[path = "cli/repair.rs"]
+mod repair;
 #[path = "cli/replace.rs"]
 mod replace;
 #[path = "cli/round_trip.rs"]

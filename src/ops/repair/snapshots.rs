@@ -84,7 +84,7 @@ pub fn snapshots(
     report.records = recorded.count();
     recorded.tell(options.forget, listener);
     tell_plan(&report, options, listener);
-    if options.dry_run {
+    if options.dry_run || !report.is_damage_left() {
         return Ok(report);
     }
     let done = made_before(repository)?;
