@@ -23,6 +23,7 @@ pub mod from;
 pub mod key;
 pub mod listing;
 pub mod prune;
+pub mod repair;
 pub mod replace;
 pub mod repository;
 pub mod restore;
@@ -100,6 +101,7 @@ pub enum Command {
     Prune(prune::PruneArgs),
     Tag(replace::TagArgs),
     Rewrite(replace::RewriteArgs),
+    Repair(repair::RepairArgs),
     Key(key::KeyArgs),
     Fingerprint(repository::FingerprintArgs),
     Cache(repository::CacheArgs),
