@@ -9,7 +9,6 @@ use keepstone::ops::check::CheckReport;
 use keepstone::ops::prune::PruneReport;
 use keepstone::repo::RepoError;
 use keepstone::storage::{Call, Fault, FaultyStore, MemoryStore, ObjectName};
-use tempfile::TempDir;
 
 use crate::scene::*;
 use crate::support::*;
@@ -32,7 +31,7 @@ impl Start {
 
 /// Packs that nobody needs, packs that are half needed, and one that a dead writer left.
 fn with_garbage() -> Start {
-    let (store, cache) = (MemoryStore::new(), TempDir::new().unwrap());
+    let (store, cache) = (MemoryStore::new(), scratch());
     make(&store);
     let mut promised = Promised::default();
     let first = promised.back_up(&open(store.clone(), cache.path()), files(0..60, 4000));
@@ -42,7 +41,8 @@ fn with_garbage() -> Start {
     promised.back_up(&open(store.clone(), cache.path()), second);
     promised.0.remove(&first);
     forget(&store, &first);
-    let dies = FaultyStore::new(store.clone()).fault(Fault::Crash, |call| call.name.starts_with("snapshots/") && call.verb.changes());
+    let dies = FaultyStore::new(store.clone())
+        .fault(Fault::Crash, |call| call.name.starts_with("snapshots/") && call.verb.changes());
     let died = back_up_with(&open(dies, cache.path()), &files(200..210, 4000), &options()).0;
     assert!(died.is_err());
     Start::of(&store, promised)
@@ -50,7 +50,7 @@ fn with_garbage() -> Start {
 
 /// Packs that were condemned while a backup ran, which has come to need some of them since.
 fn with_condemned_packs_that_are_needed() -> Start {
-    let (store, cache) = (MemoryStore::new(), TempDir::new().unwrap());
+    let (store, cache) = (MemoryStore::new(), scratch());
     make(&store);
     let mut promised = Promised::default();
     let first = promised.back_up(&open(store.clone(), cache.path()), files(0..40, 4000));
@@ -58,7 +58,7 @@ fn with_condemned_packs_that_are_needed() -> Start {
     forget(&store, &first);
     let mut source = files(0..20, 4000);
     source.set("new", noise(1000, 4000));
-    let (pruner, pruner_cache) = (store.clone(), TempDir::new().unwrap());
+    let (pruner, pruner_cache) = (store.clone(), scratch());
     let waiting = Arc::new(Mutex::new(None));
     let told = Arc::clone(&waiting);
     source.on_open = Some(Box::new(move |path| {
@@ -101,7 +101,7 @@ fn later_prune(store: &MemoryStore, cache: &Path) -> PruneReport {
 fn assert_recovers(start: &Start, store: &MemoryStore) {
     start.promised.assert_kept(store);
     assert_sound(store);
-    let cache = TempDir::new().unwrap();
+    let cache = scratch();
     let mut source = files(50..70, 4000);
     source.set("kept/9", noise(9, 4000));
     let next = saved(&back_up(&open(store.clone(), cache.path()), &source));
@@ -136,7 +136,7 @@ fn dying(store: MemoryStore, at: u64, fault: Fault) -> FaultyStore {
 
 fn dies_anywhere(start: &Start, fault: Fault) {
     let calls = each_call(start, |call, store| {
-        let cache = TempDir::new().unwrap();
+        let cache = scratch();
         let faulty = dying(store.clone(), call, fault);
         let struck = |faulty: &FaultyStore| faulty.faults() > 0;
         let ended = prune_on(faulty.clone(), cache.path());
@@ -169,19 +169,23 @@ fn a_torn_object_is_named_and_is_all_that_is_harmed() {
     for start in [with_garbage(), with_condemned_packs_that_are_needed()] {
         let torn = AtomicU64::new(0);
         each_call(&start, |call, store| {
-            let (cache, before) = (TempDir::new().unwrap(), store.objects());
+            let (cache, before) = (scratch(), store.objects());
             let faulty = dying(store.clone(), call, Fault::Torn { keep: 100 });
             drop(prune_on(faulty.clone(), cache.path()));
             let last = faulty.calls().into_iter().find(|call| matches!(call.fault, Some(Fault::Torn { .. })));
             let Some(last) = last else { return false };
-            let name = ObjectName::new(&last.name).ok().filter(|name| last.verb.changes() && !before.contains_key(name));
+            let name =
+                ObjectName::new(&last.name).ok().filter(|name| last.verb.changes() && !before.contains_key(name));
             if let Some(name) = name.filter(|name| store.objects().contains_key(name)) {
                 start.promised.assert_kept(store);
                 let (_, findings) = checked(store);
                 assert!(findings.iter().all(|finding| format!("{finding:?}").contains(name.as_str())), "{findings:#?}");
                 // It harms nothing, and once it is out of the way nothing is left of it.
                 let later = try_prune(&open(store.clone(), cache.path()), &impatient());
-                assert!(later.is_ok() || matches!(later, Err(RepoError::Damaged { .. } | RepoError::Conflict(_))), "{later:?}");
+                assert!(
+                    later.is_ok() || matches!(later, Err(RepoError::Damaged { .. } | RepoError::Conflict(_))),
+                    "{later:?}"
+                );
                 start.promised.assert_kept(store);
                 store.remove(&name);
                 torn.fetch_add(1, Relaxed);
@@ -199,7 +203,7 @@ fn a_store_that_fails_once_ends_a_prune_or_does_not_and_harms_nothing() {
     for fault in [Fault::Fail, Fault::Full, Fault::Unclear] {
         let start = with_condemned_packs_that_are_needed();
         each_call(&start, |call, store| {
-            let cache = TempDir::new().unwrap();
+            let cache = scratch();
             let faulty = counted(store.clone(), move |nth, _| (nth == call).then_some(fault));
             drop(prune_on(faulty.clone(), cache.path()));
             assert_recovers(&start, store);
