@@ -2,10 +2,14 @@
 
 #[path = "cli/desk.rs"]
 mod desk;
+#[path = "cli/forget.rs"]
+mod forget;
 #[path = "cli/keys.rs"]
 mod keys;
 #[path = "cli/refusals.rs"]
 mod refusals;
+#[path = "cli/replace.rs"]
+mod replace;
 #[path = "cli/round_trip.rs"]
 mod round_trip;
 #[path = "cli/streams.rs"]

@@ -1,4 +1,4 @@
-//! Operations: backup, restore, check, list, diff; and the ports that say what they need of a source or
+//! Operations: backup, restore, check, list, diff, forget; and the ports that say what they need of a source or
 //! a target.
 
 pub mod backup;
@@ -7,11 +7,13 @@ pub mod check;
 pub mod diff;
 pub mod dump;
 pub mod find;
+pub mod forget;
 pub mod links;
 pub mod list;
 pub mod pattern;
 pub mod progress;
 pub mod prune;
+pub mod replace;
 pub mod restore;
 pub mod snapshots;
 pub mod source;

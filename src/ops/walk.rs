@@ -5,8 +5,8 @@ use std::vec::IntoIter;
 use crate::format::content::Content;
 use crate::format::extras::Extras;
 use crate::format::limits::TREE_DEPTH_MAX;
-use crate::format::{Malformed, Structure};
 use crate::format::tree::{Entry, EntryKey, Node, TreeChild, TreeNode, TreeRef, tag};
+use crate::format::{Malformed, Structure};
 use crate::repo::{RepoError, Repository, Result};
 
 /// Extras of an entry that this version understands.

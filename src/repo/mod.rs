@@ -4,6 +4,7 @@
 //! checked on the way: names against bytes, bytes against keys, values against the spec.
 
 mod error;
+mod forget;
 mod index;
 mod keychain;
 pub mod lease;
@@ -15,6 +16,7 @@ mod packs;
 mod pins;
 mod reader;
 mod replace;
+mod run;
 mod session;
 pub mod split;
 pub mod walk;
@@ -27,6 +29,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use crate::crypto::Argon2Profile;
 pub use error::{Class, RepoError, Result};
+pub use forget::Forgetting;
 pub use index::{ActiveSegment, IndexView, ListedPack, Location, SyncReport};
 pub use keychain::Keychain;
 pub use names::{
@@ -36,6 +39,7 @@ pub use objects::{Durable, Objects};
 pub use packs::PackInside;
 pub use reader::noun;
 pub use replace::Replaced;
+pub use run::Ending;
 pub use session::{Announced, Usable, Who, program};
 pub use world::SystemChance;
 pub use writer::{Added, Flushed, Writer};
@@ -149,6 +153,13 @@ impl Repository {
     /// Which repository this is.
     pub fn id(&self) -> RepositoryId {
         self.objects.repository
+    }
+
+    /// Announces that someone reads: deletions wait while what this gives is kept. Where nothing can be
+    /// written, deletions do not wait, and what is read is looked for again where they moved it.
+    pub fn hold_back_deletions(&self, who: &Who) -> Option<Announced> {
+        let announced = self.may_write().and_then(|()| Announced::reader(&self.objects, who));
+        announced.inspect_err(|error| tracing::debug!("deletions are not held back: {error}")).ok()
     }
 
     /// Its objects.

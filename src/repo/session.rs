@@ -8,13 +8,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::error::{RepoError, Result};
-use super::{lease, names};
 use super::objects::Objects;
+use super::{lease, names};
 use crate::format::Structure;
 use crate::format::codec::{Ascending, Bytes};
 use crate::format::control::{Condemned, PROCESS_TAG, Session, SessionKind};
 use crate::format::extras::{Extra, Extras};
-use crate::id::{PackId, SessionId};
+use crate::format::limits::CONDEMNED_MAX;
+use crate::id::{CondemnedId, PackId, SessionId};
 use crate::storage::StoreError;
 
 /// How often a lease is rewritten. Others take a session for dead when its lease has not changed for
@@ -104,21 +105,36 @@ impl Announced {
     /// Announces a session and learns what it may rely on. The order of these steps is the protocol's.
     pub fn announce(objects: &Arc<Objects>, kind: SessionKind, who: &Who) -> Result<Self> {
         let seen = objects.list::<Condemned>()?;
+        let seen = Ascending::new(seen).map_err(|_| too_many_condemned())?;
+        let mut announced = Self::put(objects, kind, who, seen)?;
+        announced.look_again()?;
+        Ok(announced)
+    }
+
+    /// Announces that someone reads, and has seen nothing: deletions wait until it ends.
+    pub fn reader(objects: &Arc<Objects>, who: &Who) -> Result<Self> {
+        Self::put(objects, SessionKind::Read, who, Ascending::default())
+    }
+
+    fn put(
+        objects: &Arc<Objects>,
+        kind: SessionKind,
+        who: &Who,
+        seen: Ascending<CondemnedId, CONDEMNED_MAX>,
+    ) -> Result<Self> {
         let session = Session {
             kind,
             host: crate::format::control::Label::truncated(&who.host),
             process: std::process::id(),
             started: objects.chance().now(),
-            seen: Ascending::new(seen).map_err(|_| too_many_condemned())?,
+            seen,
             program: program(),
             extras: said_of_itself(),
         };
         // Sealed anew with each put: an id whose put ended unclear never comes back.
         let id = objects.put(&session)?.id();
         let beat = Some(keep_alive(Arc::clone(objects), id));
-        let mut announced = Announced { objects: Arc::clone(objects), id, usable: Usable::default(), beat };
-        announced.look_again()?;
-        Ok(announced)
+        Ok(Announced { objects: Arc::clone(objects), id, usable: Usable::default(), beat })
     }
 
     /// Lists anew what may be relied on.
@@ -158,8 +174,14 @@ impl Announced {
             // A beat that panicked has stopped beating, which is all that is asked of it here.
             let _ = thread.join();
         }
-        self.objects.delete::<Session>(&self.id)?;
-        Ok(self.objects.store().delete(&names::beat(&self.id))?)
+        match self.objects.delete::<Session>(&self.id) {
+            // Where we may not delete, a word that it has ended stands for it.
+            Err(RepoError::Store(StoreError::Denied { .. })) => {
+                Ok(self.objects.store().put(&names::done(&self.id), &[])?)
+            }
+            Err(error) => Err(error),
+            Ok(()) => Ok(self.objects.store().delete(&names::beat(&self.id))?),
+        }
     }
 }
 

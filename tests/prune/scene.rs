@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use keepstone::format::control::Snapshot;
+use keepstone::format::codec::Ascending;
+use keepstone::format::control::{Forgotten, Label, Lineage, Signature, Snapshot};
+use keepstone::format::extras::Extras;
+use keepstone::format::tree::Time;
 use keepstone::id::SnapshotId;
 use keepstone::ops::check::{self, CheckReport, Finding, ReadData, check};
 use keepstone::ops::progress::WorkCounters;
@@ -17,7 +20,7 @@ use tempfile::TempDir;
 use crate::support::*;
 
 pub fn thrifty() -> PruneOptions {
-    let thrift = Thrift { max_unused: MaxUnused::Bytes(0), max_repack: None, reseal: false };
+    let thrift = Thrift { max_unused: MaxUnused::Bytes(0), ..Thrift::default() };
     PruneOptions { who: Who { host: "host".into(), user: "al".into() }, thrift, patience: PATIENCE }
 }
 
@@ -47,8 +50,20 @@ pub fn scratch() -> TempDir {
     TempDir::new().unwrap()
 }
 
-/// Removes a snapshot's object, as forgetting does last.
+/// Records that a snapshot is forgotten, and removes its object.
 pub fn forget(store: &MemoryStore, id: &SnapshotId) {
+    let repository = fresh(store);
+    let record = Forgotten {
+        lineage: Lineage::default(),
+        snapshots: Ascending::new(vec![*id]).unwrap(),
+        time: Time::default(),
+        host: Label::truncated("host"),
+        user: Label::truncated("al"),
+        why: Label::truncated("a test"),
+        signature: Signature::default(),
+        extras: Extras::default(),
+    };
+    repository.objects().put(&record).unwrap();
     store.remove(&name_of::<Snapshot>(id)).expect("it is there");
 }
 

@@ -140,7 +140,7 @@ impl Scene {
             builder.push(keys, entry, &mut save).unwrap();
         }
         let tree = builder.finish(keys, &mut save).unwrap();
-        writer.finish().unwrap();
+        writer.flush().unwrap();
         tree
     }
 

@@ -17,8 +17,11 @@ use super::values::{BadValue, Place, StoreOption};
 pub mod backup;
 pub mod check;
 pub mod filter;
+pub mod forget;
 pub mod key;
 pub mod listing;
+pub mod prune;
+pub mod replace;
 pub mod repository;
 pub mod restore;
 pub mod tool;
@@ -90,6 +93,10 @@ pub enum Command {
     Stats(listing::StatsArgs),
     Cat(listing::CatArgs),
     Check(check::CheckArgs),
+    Forget(Box<forget::ForgetArgs>),
+    Prune(prune::PruneArgs),
+    Tag(replace::TagArgs),
+    Rewrite(replace::RewriteArgs),
     Key(key::KeyArgs),
     Fingerprint(repository::FingerprintArgs),
     Cache(repository::CacheArgs),
@@ -122,7 +129,7 @@ pub(crate) mod tests {
     #[test]
     fn every_command_says_in_a_line_what_it_is_for() {
         let mut commands: Vec<clap::Command> = Cli::command().get_subcommands().cloned().collect();
-        assert_eq!(commands.len(), 17);
+        assert_eq!(commands.len(), 21);
         while let Some(command) = commands.pop() {
             let about = command.get_about().unwrap_or_else(|| panic!("{} has no help", command.get_name())).to_string();
             assert!((10..90).contains(&about.len()), "{about}");

@@ -86,17 +86,21 @@ fn listed_paths(context: &Context, lists: &ListArgs) -> Result<Vec<PathBuf>, Fai
     Ok(paths)
 }
 
-fn filter(args: &ExcludeArgs) -> Result<Filter, Failure> {
+/// What is left out: these patterns, these regardless of case, and those in these files.
+pub(super) fn excludes(exclude: &[String], iexclude: &[String], files: &[PathBuf]) -> Result<Vec<Patterns>, Failure> {
     let parse =
         |words: &[Vec<u8>], case| Patterns::parse(words, case).map_err(|error| Failure::usage(error.to_string()));
     let words = |patterns: &[String]| patterns.iter().map(|word| word.clone().into_bytes()).collect::<Vec<_>>();
-    let mut excludes =
-        vec![parse(&words(&args.exclude), Case::Sensitive)?, parse(&words(&args.iexclude), Case::Insensitive)?];
-    for file in &args.exclude_file {
+    let mut excludes = vec![parse(&words(exclude), Case::Sensitive)?, parse(&words(iexclude), Case::Insensitive)?];
+    for file in files {
         let failed =
             |error| Failure::new(Exit::Failed, format!("cannot read patterns from {}: {error}", file.display()));
         excludes.push(parse(&read_patterns(file).map_err(failed)?, Case::Sensitive)?);
     }
+    Ok(excludes)
+}
+
+fn filter(args: &ExcludeArgs) -> Result<Filter, Failure> {
     let mut tags = Vec::new();
     for marker in &args.exclude_if_present {
         let mut spec = marker.name.as_encoded_bytes().to_vec();
@@ -110,7 +114,7 @@ fn filter(args: &ExcludeArgs) -> Result<Filter, Failure> {
         tags.push(Tag::cache());
     }
     Ok(Filter {
-        excludes,
+        excludes: excludes(&args.exclude, &args.iexclude, &args.exclude_file)?,
         tags,
         larger_than: args.exclude_larger_than.map(|size| size.bytes()),
         ignore_files: args.ignore_file.iter().map(|name| name.as_encoded_bytes().to_vec()).collect(),

@@ -11,7 +11,7 @@ use crate::format::codec::Bytes;
 use crate::format::content::Item;
 use crate::format::control::Summary;
 use crate::format::extras::{Extra, Extras};
-use crate::format::limits::{EXTRA_MAX, XATTRS_ENCODED_MAX};
+use crate::format::limits::{EXTRA_MAX, TROUBLES_MAX, XATTRS_ENCODED_MAX};
 use crate::format::pack::BlobKind;
 use crate::format::tree::{Entry, EntryKey, Meta, Node, Time, TreeRef, Xattrs, tag};
 use crate::ops::source::{Description, OnTrouble, Stat, Trouble};
@@ -90,13 +90,23 @@ pub(super) struct Assembler<'w> {
     open: Vec<(Option<OwnEntry>, TreeBuilder)>,
     root: Option<TreeRef>,
     pub(super) summary: Summary,
+    /// The first of them, for the run's report.
+    troubles: Vec<String>,
+}
+
+/// All of a source.
+pub(super) struct Built {
+    pub root: TreeRef,
+    pub summary: Summary,
+    /// The first troubles, in words.
+    pub troubles: Vec<String>,
 }
 
 impl<'w> Assembler<'w> {
     pub(super) fn new(blobs: &'w Blobs<'w>, listener: &'w Listener<'w>, on_trouble: OnTrouble) -> Self {
         let open = vec![(None, TreeBuilder::default())];
-        let summary = Summary::default();
-        Assembler { blobs, listener, on_trouble, waiting: VecDeque::new(), open, root: None, summary }
+        let (waiting, summary, troubles) = (VecDeque::new(), Summary::default(), Vec::new());
+        Assembler { blobs, listener, on_trouble, waiting, open, root: None, summary, troubles }
     }
 
     pub(super) fn trouble(&mut self, trouble: Trouble) -> Result<(), Failure> {
@@ -109,6 +119,9 @@ impl<'w> Assembler<'w> {
         self.summary.troubles += 1;
         self.listener.counters.troubles.fetch_add(1, Relaxed);
         (self.listener.on_trouble)(&trouble);
+        if self.troubles.len() < TROUBLES_MAX {
+            self.troubles.push(trouble.to_string());
+        }
         Ok(())
     }
 
@@ -178,11 +191,12 @@ impl<'w> Assembler<'w> {
         }
     }
 
-    pub(super) fn finish(mut self) -> Result<(TreeRef, Summary), Failure> {
+    pub(super) fn finish(mut self) -> Result<Built, Failure> {
         while !self.waiting.is_empty() {
             self.work_off()?;
         }
-        Ok((self.root.expect("the walk left the root last"), self.summary))
+        let root = self.root.expect("the walk left the root last");
+        Ok(Built { root, summary: self.summary, troubles: self.troubles })
     }
 }
 

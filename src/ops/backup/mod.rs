@@ -16,13 +16,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::progress::BackupCounters;
 use super::source::{Source, Trouble};
 use crate::format::codec::{Ascending, Bytes};
-use crate::format::control::{Label, Lineage, PathBytes, SessionKind, Signature, Snapshot, SnapshotState, Summary};
+use crate::format::control::{
+    Label, Lineage, PathBytes, RunStatus, SessionKind, Signature, Snapshot, SnapshotState, Summary,
+};
 use crate::format::extras::Extras;
 use crate::format::limits::{OBJECT_MAX, PATHS_MAX, TAGS_MAX};
 use crate::format::tree::{Time, TreeRef};
 use crate::id::SnapshotId;
-use crate::repo::{self, RepoError, Repository, Who, Writer};
+use crate::repo::{self, Ending, RepoError, Repository, Who, Writer};
 
+use assemble::Built;
 use blobs::Blobs;
 use pipeline::{Failure, Pipeline};
 use sink::Sink;
@@ -155,7 +158,7 @@ pub fn backup<S: Source>(
     let parent_snapshot = parent.as_ref().map(|(_, snapshot)| snapshot);
     let built = Pipeline::new(repository, &blobs, options.threads, listener.interrupted)?
         .run(|pipeline| tree::build(pipeline, source, parent_snapshot, listener));
-    let (root, mut summary) = match built {
+    let Built { root, mut summary, troubles } = match built {
         Ok(built) => built,
         Err(failure) => return Err(end_without_snapshot(sink, failure)),
     };
@@ -165,15 +168,22 @@ pub fn backup<S: Source>(
     let report =
         |outcome, summary| BackupReport { outcome, parent: parent_id, summary, started, finished, root: root.clone() };
     let unchanged = summary.troubles == 0 && parent_snapshot.is_some_and(|parent| parent.root == root);
+    let ending = Ending {
+        started,
+        status: if summary.troubles == 0 { RunStatus::Done } else { RunStatus::Partial },
+        troubles,
+        summary,
+    };
     match sink {
         Sink::Dry { .. } => Ok(report(Outcome::DryRun, summary)),
         Sink::Real(writer) if options.skip_if_unchanged && unchanged => {
-            writer.finish()?;
+            writer.finish(&ending)?;
             Ok(report(Outcome::Unchanged, summary))
         }
         Sink::Real(mut writer) => {
             let id =
                 writer.commit(snapshot_of(options, names, (started, finished), parent_id, root.clone(), summary))?;
+            writer.finish(&ending)?;
             Ok(report(Outcome::Saved(id), summary))
         }
     }
@@ -186,7 +196,7 @@ fn end_without_snapshot(sink: Sink<'_>, failure: Failure) -> BackupError {
         Failure::Source(trouble) => BackupError::Source(trouble),
         Failure::Interrupted => {
             if let Sink::Real(writer) = sink
-                && let Err(error) = writer.finish()
+                && let Err(error) = writer.flush()
             {
                 tracing::warn!("what was stored could not be kept: {error}");
             }

@@ -4,10 +4,10 @@ use std::iter::Peekable;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Listener;
-use super::assemble::{Assembler, Waiting, described, never_unchanged};
+use super::assemble::{Assembler, Built, Waiting, described, never_unchanged};
 use super::pipeline::{Failure, Opened, Running};
 use crate::format::codec::Bytes;
-use crate::format::control::{Snapshot, Summary};
+use crate::format::control::Snapshot;
 use crate::format::extras::Extras;
 use crate::format::limits::TREE_DEPTH_MAX;
 use crate::format::tree::{Entry, EntryKey, Meta, Node, Time, TreeRef, tag};
@@ -21,7 +21,7 @@ pub(super) fn build<'s, S: Source>(
     source: &'s S,
     parent: Option<&Snapshot>,
     listener: &Listener<'_>,
-) -> Result<(TreeRef, Summary), Failure> {
+) -> Result<Built, Failure> {
     let assembler = Assembler::new(running.blobs, listener, source.on_trouble());
     // Dated by hand, a snapshot does not tell when it began: then nothing looks settled.
     let parent_began = parent.filter(|parent| parent.time <= parent.finished).map(|parent| parent.time);

@@ -110,8 +110,8 @@ pub fn prune(repository: &Repository, options: &PruneOptions, listener: &Listene
     (listener.on_plan)(&survey.plan);
     prune.condemn(&survey)?;
     prune.delete(&survey)?;
-    let Prune { writer, mut report, .. } = prune;
-    writer.finish()?;
+    // Everything that was copied is flushed; dropping the writer withdraws.
+    let Prune { mut report, .. } = prune;
     if report.unconfirmed.is_empty() {
         report.unconfirmed = survey.unconfirmed;
     }

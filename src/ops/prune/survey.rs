@@ -113,12 +113,7 @@ pub(super) fn reach<'i>(
     Ok(Walked { marks, lost, first_lost })
 }
 
-fn measure_all(
-    repository: &Repository,
-    usable: &Usable,
-    walks: &[Walked],
-    listener: &Listener<'_>,
-) -> Result<Usage> {
+fn measure_all(repository: &Repository, usable: &Usable, walks: &[Walked], listener: &Listener<'_>) -> Result<Usage> {
     measure(repository, usable, &Needed(walks.iter().map(|walk| &walk.marks).collect()), listener)
 }
 
