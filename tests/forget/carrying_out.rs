@@ -159,10 +159,9 @@ fn a_plan_leaves_checkpoints_and_damaged_snapshots_out() {
 fn groups_are_planned_by_themselves_and_one_that_no_rule_keeps_is_pointed_out() {
     let store = init(1 << 16);
     let repository = open(store);
-    for (host, paths, tags) in
-        [("a", "/x", "keep"), ("a", "/y", "no"), ("a", "/y", "no"), ("b", "/x", "keep"), ("b", "/x", "no")]
-    {
-        let about = About { host, paths: &[paths], tags: &[tags], ..About::default() };
+    let list = [("a", "/x", "keep"), ("a", "/y", "no"), ("a", "/y", "no"), ("b", "/x", "no"), ("b", "/x", "keep")];
+    for (secs, (host, paths, tags)) in (1..).zip(list) {
+        let about = About { secs, host, paths: &[paths], tags: &[tags], ..About::default() };
         commit(&repository, &files([("file", noise(1, 5000))]), &about);
     }
     let now = Time { secs: DAY, nanos: 0 };

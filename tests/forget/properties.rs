@@ -92,7 +92,7 @@ fn kept(snaps: &[Snap], rules: &[Rule], now: i64, zone: &TimeZone) -> BTreeSet<u
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn a_policy_keeps_what_a_plain_reading_keeps(
@@ -115,13 +115,16 @@ proptest! {
         }
     }
 
+    /// A partial one may go the second time: where the newest was partial and went, spans begin earlier, and reach
+    /// a complete one of the same period.
     #[test]
-    fn a_policy_that_is_applied_again_removes_nothing_more(
+    fn a_policy_that_is_applied_again_removes_no_complete_snapshot_more(
         snaps in snaps(), rules in rules(), now in now(), zone in prop::sample::select(&ZONES[..]),
     ) {
         let zone = TimeZone::posix(zone).unwrap();
         let left: Vec<Snap> = kept(&snaps, &rules, now, &zone).into_iter().map(|at| snaps[at].clone()).collect();
-        prop_assert_eq!(kept(&left, &rules, now, &zone).len(), left.len());
+        let again = kept(&left, &rules, now, &zone);
+        prop_assert!((0..left.len()).all(|at| again.contains(&at) || !left[at].is_complete));
     }
 
     #[test]

@@ -22,6 +22,8 @@ fn crash(act: impl Fn(&Repository) -> Result<()>, good: impl Fn(i64) -> [Files; 
         let there = by_time(&repository);
         assert_eq!(there.len(), 3, "after {calls} calls");
         for (secs, snapshots) in &there {
+            let reported = reported(&repository);
+            assert!(snapshots.iter().any(|(id, _)| reported.contains(id)), "{secs} after {calls} calls");
             for (_, snapshot) in snapshots {
                 assert!(good(*secs).contains(&held(&repository, &snapshot.root)), "{secs} after {calls} calls");
             }

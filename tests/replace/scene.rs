@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use keepstone::format::control::{Forgotten, Snapshot};
+use keepstone::format::control::{Forgotten, Run, Snapshot};
 use keepstone::format::tree::{Node, TreeRef};
 use keepstone::id::SnapshotId;
 use keepstone::ops::check::{self, CheckReport, ReadData};
@@ -127,6 +127,12 @@ pub fn tags_of(snapshot: &Snapshot) -> Vec<&str> {
 pub fn recorded(repository: &Repository) -> BTreeSet<SnapshotId> {
     let records = repository.objects().list::<Forgotten>().unwrap();
     records.iter().flat_map(|id| repository.objects().get::<Forgotten>(id).unwrap().snapshots.into_vec()).collect()
+}
+
+/// What runs say that they committed.
+pub fn reported(repository: &Repository) -> BTreeSet<SnapshotId> {
+    let runs = repository.objects().list::<Run>().unwrap();
+    runs.iter().flat_map(|id| repository.objects().get::<Run>(id).unwrap().snapshots.into_vec()).collect()
 }
 
 /// All files below a tree, with their bytes.

@@ -9,10 +9,10 @@ use crate::crypto::Keyset;
 use crate::format::control::{SessionKind, Snapshot};
 use crate::format::limits::TREE_DEPTH_MAX;
 use crate::format::pack::{BlobHeader, BlobKind, Compression};
-use crate::format::tree::{Entry, Node, TreeNode, TreeRef};
+use crate::format::tree::{Entry, Node, Time, TreeNode, TreeRef};
 use crate::id::{BlobId, SessionId, SnapshotId};
 use crate::repo::walk::blobs_of_entry;
-use crate::repo::{RepoError, Repository, Writer, name_of};
+use crate::repo::{Ending, RepoError, Repository, Writer, name_of};
 use crate::storage::StoreError;
 
 /// Nodes that are remembered as looked up: 64 MB of memory, and forgotten when there are more.
@@ -28,6 +28,7 @@ pub(super) struct Keeper<'r> {
     /// Nodes of trees that were looked up, with all below them, under `session`.
     seen: HashSet<BlobId>,
     session: Option<SessionId>,
+    started: Time,
 }
 
 impl<'r> Keeper<'r> {
@@ -36,7 +37,8 @@ impl<'r> Keeper<'r> {
         let writer = (!options.dry_run).then(begin).transpose()?;
         let compressor = Compressor::new(ZSTD_LEVEL).map_err(|error| RepoError::Refused(error.to_string()))?;
         let session = writer.as_ref().map(|writer| writer.session().id());
-        Ok(Keeper { repository, writer, compressor, seen: HashSet::new(), session })
+        let started = repository.objects().chance().now();
+        Ok(Keeper { repository, writer, compressor, seen: HashSet::new(), session, started })
     }
 
     pub fn repository(&self) -> &'r Repository {
@@ -148,8 +150,9 @@ impl<'r> Keeper<'r> {
         Ok(Some(id))
     }
 
+    /// Records what was committed, and ends.
     pub fn finish(self) -> Result<()> {
-        self.writer.map_or(Ok(()), Writer::finish)
+        self.writer.map_or(Ok(()), |writer| writer.finish(&Ending::done(self.started)))
     }
 }
 

@@ -19,9 +19,8 @@ use keeper::Keeper;
 use super::forget::Listed;
 use super::pattern::Patterns;
 
-/// Snapshots that are committed before those that they replace are forgotten: these are there twice if the
-/// process is killed.
-const FORGOTTEN_AT_ONCE: usize = 64;
+/// Snapshots that are replaced under one session, and then forgotten: they are there twice if the process is killed.
+const AT_ONCE: usize = 64;
 
 /// The tag of a rewritten snapshot whose original is kept.
 const REWRITTEN: &str = "rewrite";
@@ -131,25 +130,22 @@ fn replace(
     listener: &Listener<'_>,
     make: Make<'_>,
 ) -> Result<()> {
-    let mut keeper = Keeper::begin(repository, options)?;
-    let mut replaced = Vec::new();
-    let mut ended = Ok(());
-    for (id, old) in snapshots {
-        if replaced.len() >= FORGOTTEN_AT_ONCE {
-            forget(repository, &mut replaced, why, options, listener)?;
-        }
-        ended = match (listener.interrupted)() {
+    for some in snapshots.chunks(AT_ONCE) {
+        let mut keeper = Keeper::begin(repository, options)?;
+        let mut replaced = Vec::new();
+        let ended = some.iter().try_for_each(|(id, old)| match (listener.interrupted)() {
             true => Err(RepoError::Interrupted),
             false => replace_one(&mut keeper, (id, old), listener, make).map(|done| replaced.extend(done)),
-        };
-        if ended.is_err() {
-            break;
+        });
+        // Those that were replaced until then are not left there twice. First the report of the new ones: without
+        // it nobody could know that they were ever good.
+        match keeper.finish() {
+            Ok(()) => forget(repository, &replaced, why, options, listener)?,
+            Err(error) => return ended.and(Err(error)),
         }
+        ended?;
     }
-    // Those that were replaced until then are not left there twice.
-    forget(repository, &mut replaced, why, options, listener)?;
-    ended?;
-    keeper.finish()
+    Ok(())
 }
 
 /// Gives the snapshot's id if another one stands for it now.
@@ -185,18 +181,16 @@ fn concerns_only_it(error: &RepoError) -> bool {
 
 fn forget(
     repository: &Repository,
-    replaced: &mut Vec<SnapshotId>,
+    replaced: &[SnapshotId],
     why: &str,
     options: &ReplaceOptions,
     listener: &Listener<'_>,
 ) -> Result<()> {
     if options.originals == Originals::Keep || replaced.is_empty() {
-        replaced.clear();
         return Ok(());
     }
     // It takes a moment, and an interruption would leave snapshots there twice.
     let done = repository.forget(replaced, &options.who, why, &|| false)?;
-    replaced.clear();
     for (id, error) in done.left {
         (listener.on_outcome)(&id, &Outcome::NotForgotten(error));
     }
