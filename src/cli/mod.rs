@@ -83,6 +83,7 @@ fn dispatch(context: &Context, command: &Command) -> Result<Exit, Failure> {
         Command::Check(args) => commands::check::run(context, args),
         Command::Tag(args) => commands::replace::tag(context, args),
         Command::Rewrite(args) => commands::replace::rewrite(context, args),
+        Command::Copy(args) => commands::copy::run(context, args),
         Command::Prune(args) => commands::prune::run(context, args),
         Command::Restore(args) => commands::restore::run(context, args),
         Command::Dump(args) => commands::dump::run(context, args),

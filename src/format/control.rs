@@ -1,13 +1,13 @@
 //! Small sealed records: snapshots, runs, sessions, condemned and forgotten records (format-spec,
 //! "Control objects").
 
-use super::codec::{Ascending, Bytes, Decode, Encode, List, Malformed, Structure, Text};
-use super::extras::Extras;
+use super::codec::{Ascending, Bytes, Decode, Encode, List, Malformed, Structure, Text, TooLong};
+use super::extras::{Extra, Extras};
 use super::limits::{
     CONDEMNED_MAX, LABEL_MAX, PATH_MAX, PATHS_MAX, RECORDED_MAX, SIGNATURE_MAX, TAGS_MAX, TROUBLES_MAX,
 };
 use super::tree::{Time, TreeRef};
-use crate::id::{CondemnedId, PackId, SessionId, SnapshotId};
+use crate::id::{CondemnedId, ID_LEN, PackId, SessionId, SnapshotId};
 
 /// Host, user, component and the like.
 pub type Label = Text<LABEL_MAX>;
@@ -134,8 +134,30 @@ impl Structure for Snapshot {
         if self.root.level > super::limits::LEVEL_MAX {
             return Err(Malformed::new(Self::WHAT, "deeper than the limit"));
         }
+        if self.extras.get(ORIGINAL_TAG).is_some_and(|original| original.len() != ID_LEN) {
+            return Err(Malformed::new(Self::WHAT, "an original whose id is not 32 bytes long"));
+        }
         self.extras.obey(Self::WHAT)?;
         self.signature.obey(Self::WHAT)
+    }
+}
+
+/// The tag of the id of the snapshot, in another repository, that this one is a copy of.
+pub const ORIGINAL_TAG: u32 = 1;
+
+impl Snapshot {
+    /// What it is a copy of; of a copy of a copy, the first.
+    pub fn original(&self) -> Option<SnapshotId> {
+        self.extras.get(ORIGINAL_TAG)?.try_into().ok().map(SnapshotId::from_bytes)
+    }
+
+    /// The same as a copy of `original`. Fails if it has as many extras as it can have.
+    pub fn with_original(mut self, original: SnapshotId) -> Result<Self, TooLong> {
+        let value = Bytes::new(original.as_bytes().to_vec()).expect("an id is shorter than an extra may be");
+        let mut extras: Vec<Extra> = self.extras.iter().filter(|extra| extra.tag != ORIGINAL_TAG).cloned().collect();
+        extras.push(Extra { tag: ORIGINAL_TAG, value });
+        self.extras = Extras::new(extras)?;
+        Ok(self)
     }
 }
 

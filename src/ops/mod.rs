@@ -4,6 +4,7 @@
 pub mod backup;
 pub mod cat;
 pub mod check;
+pub mod copy;
 pub mod diff;
 pub mod dump;
 pub mod find;
@@ -18,5 +19,6 @@ pub mod restore;
 pub mod snapshots;
 pub mod source;
 pub mod stats;
+mod stretches;
 pub mod target;
 pub mod walk;

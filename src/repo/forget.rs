@@ -54,7 +54,7 @@ impl Repository {
 
     fn record_forgotten(&self, ids: &[SnapshotId], who: &Who, why: &str) -> Result<Durable<ForgottenId>> {
         let too_many = |error| RepoError::Refused(format!("more snapshots than a record holds: {error}"));
-        self.objects().put(&Forgotten {
+        let recorded: Durable<ForgottenId> = self.objects().put(&Forgotten {
             lineage: Lineage::default(),
             snapshots: Ascending::new(ids.to_vec()).map_err(too_many)?,
             time: self.objects().chance().now(),
@@ -63,7 +63,13 @@ impl Repository {
             why: Label::truncated(why),
             signature: Signature::default(),
             extras: Extras::default(),
-        })
+        })?;
+        // No session stands for it: it may have come after its epoch was closed, and then it says nothing.
+        if let Err(error) = self.objects().no_epoch_began() {
+            self.objects().delete::<Forgotten>(&recorded.id())?;
+            return Err(error);
+        }
+        Ok(recorded)
     }
 
     /// Only what a durable record names is removed.

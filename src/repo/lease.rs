@@ -128,6 +128,11 @@ impl Leases {
             let session = match objects.get::<Session>(id) {
                 Ok(session) => Some(session),
                 Err(RepoError::Missing { .. }) => continue,
+                // Under a closed epoch nobody is at work.
+                Err(RepoError::AfterClosing { .. }) => {
+                    open.push(Open { id: *id, session: None, standing: Standing::Ended });
+                    continue;
+                }
                 Err(RepoError::Damaged { .. } | RepoError::NeedsNewer { .. }) => None,
                 Err(error) => return Err(error),
             };

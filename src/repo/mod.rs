@@ -3,6 +3,7 @@
 //! [`Repository`] reads; [`Writer`] writes, under an announced session. What either gives out was
 //! checked on the way: names against bytes, bytes against keys, values against the spec.
 
+mod closings;
 mod error;
 mod forget;
 mod index;
@@ -31,7 +32,7 @@ pub use crate::crypto::Argon2Profile;
 pub use error::{Class, RepoError, Result};
 pub use forget::Forgetting;
 pub use index::{ActiveSegment, IndexView, ListedPack, Location, SyncReport};
-pub use keychain::Keychain;
+pub use keychain::{AtWork, Closed, Keychain};
 pub use names::{
     KeyringObject, KeyslotObject, Record, Stored, config as config_name, id_of, of as name_of, pack as pack_name,
 };
@@ -46,10 +47,12 @@ pub use writer::{Added, Flushed, Writer};
 
 use crate::chunk::ChunkerParams;
 use crate::crypto::{Chance, Keyset};
+use crate::format::envelope::ObjectKind;
 use crate::format::keys::Settings;
 use crate::format::segment::Segment;
 use crate::id::{IndexId, RepositoryId};
 use crate::storage::{Store, StoreError};
+use closings::Closings;
 use metacache::MetaCache;
 use pins::{Pin, PinFile};
 
@@ -88,12 +91,32 @@ pub fn init(
     profile: Argon2Profile,
     chance: &dyn Chance,
 ) -> Result<RepositoryId> {
+    refuse_occupied(store)?;
+    keychain::create(store, passphrase, label, settings, None, profile, chance)
+}
+
+/// Makes a repository in an empty store that cuts streams and names blobs as `other` does, so that what is copied
+/// from one to the other is stored once (format-spec, "Related repositories").
+pub fn init_related(
+    store: &dyn Store,
+    passphrase: &[u8],
+    label: &str,
+    pack_size: u64,
+    other: &Keychain,
+    profile: Argon2Profile,
+    chance: &dyn Chance,
+) -> Result<RepositoryId> {
+    refuse_occupied(store)?;
+    let settings = Settings { pack_size, ..other.keyring.settings };
+    keychain::create(store, passphrase, label, settings, Some(&other.keyring), profile, chance)
+}
+
+fn refuse_occupied(store: &dyn Store) -> Result<()> {
     match store.len(&names::config()) {
-        Ok(_) => return Err(RepoError::Occupied { place: store.place() }),
-        Err(StoreError::NotFound { .. }) => {}
-        Err(error) => return Err(error.into()),
+        Ok(_) => Err(RepoError::Occupied { place: store.place() }),
+        Err(StoreError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
     }
-    keychain::create(store, passphrase, label, settings, profile, chance)
 }
 
 /// What new repositories are made with.
@@ -120,9 +143,11 @@ impl Repository {
         make_private(&root)?;
         keychain.outdated = PinFile::new(&root.join("pins"), &store.place()).check(&pin, &keychain.branch)?;
         let cache_dir = root.join(repository.to_hex());
-        let (view, first_sync) = IndexView::open(&cache_dir.join("index"))?;
+        let keys = Keyset::new(&keychain.keyring);
+        let (view, first_sync) = IndexView::open(&cache_dir.join("index"), keys.current())?;
         let meta_cache = Some(MetaCache::open(&cache_dir.join("meta"))?);
-        let objects = Arc::new(Objects { store, repository, keys: Keyset::new(&keychain.keyring), chance });
+        let (closings, watch) = (Closings::of(&keychain.keyring), keychain.watch());
+        let objects = Arc::new(Objects { store, repository, keys, chance, closings, watch });
         let mut opened = Repository {
             objects,
             keychain,
@@ -138,6 +163,7 @@ impl Repository {
         opened.first_sync.applied = synced.applied;
         opened.first_sync.vanished = synced.vanished;
         opened.first_sync.damaged = synced.damaged;
+        opened.first_sync.late = synced.late;
         for (_, why) in &opened.first_sync.damaged {
             tracing::warn!("{why}; what it lists is not known");
         }
@@ -179,6 +205,18 @@ impl Repository {
     /// To change who can open it.
     pub fn keychain_mut(&mut self) -> (&mut Keychain, &dyn Store, &dyn Chance) {
         (&mut self.keychain, self.objects.store(), self.objects.chance())
+    }
+
+    /// Closes the epochs before the current one under which nobody is at work any more, see
+    /// [`Keychain::close`]. Sessions that are known to have ended are taken for dead first.
+    pub fn close_epochs(&mut self, again: bool) -> Result<Closed> {
+        let mut leases = lease::Leases::remembered(&self.cache_dir);
+        for open in leases.look(&self.objects, None, lease::PATIENCE)? {
+            if open.standing != lease::Standing::AtWork {
+                lease::remove(&self.objects, &open.id)?;
+            }
+        }
+        self.keychain.close(self.objects.store(), again, self.objects.chance())
     }
 
     /// Where the local view and the copies of metadata are.
@@ -244,7 +282,7 @@ impl Repository {
         let mut view = self.view_mut();
         let listed: Vec<IndexId> = self.objects.list::<Segment>()?;
         before(&mut view);
-        view.sync(&listed, &|id| self.objects.get::<Segment>(id))
+        view.sync(&listed, &Segments(&self.objects))
     }
 
     /// The index, to look things up.
@@ -274,6 +312,19 @@ impl Repository {
     pub fn bypass_meta_cache(&mut self) {
         self.meta_cache = None;
         self.openers = reader::Openers::default();
+    }
+}
+
+/// The segments of a repository, as its keys show them.
+struct Segments<'o>(&'o Objects);
+
+impl index::Source for Segments<'_> {
+    fn get(&self, id: &IndexId) -> Result<(Segment, u32)> {
+        self.0.get_with_epoch::<Segment>(id)
+    }
+
+    fn counts(&self, id: &IndexId, epoch: u32) -> Result<bool> {
+        self.0.counts(ObjectKind::Index, epoch, &id.of_any())
     }
 }
 

@@ -3,9 +3,9 @@
 use super::error::{RepoError, Result};
 use super::reader::DECOMPRESSOR;
 use super::{Repository, names};
-use crate::crypto::PackOpener;
+use crate::crypto::{Namer, PackOpener};
 use crate::format::envelope::{ObjectKind, PREFIX_LEN, Prefix};
-use crate::format::pack::{Compression, Directory, Placed, TRAILER_STORED_LEN};
+use crate::format::pack::{BlobHeader, Compression, Directory, Placed, TRAILER_STORED_LEN};
 use crate::format::segment::PackClass;
 use crate::id::PackId;
 
@@ -65,21 +65,34 @@ impl Repository {
     /// A sealed blob as it was stored, compressed or not: authentic, and its plaintext is what its id names. To be
     /// stored again elsewhere without compressing it anew.
     pub fn open_stored(&self, pack: &PackId, opener: &PackOpener, placed: &Placed, sealed: Vec<u8>) -> Result<Vec<u8>> {
+        self.open_renamed(pack, opener, placed, sealed, None).map(|(_, stored)| stored)
+    }
+
+    /// The same, under the name that `namer` gives it, for another repository.
+    pub fn open_renamed(
+        &self,
+        pack: &PackId,
+        opener: &PackOpener,
+        placed: &Placed,
+        sealed: Vec<u8>,
+        namer: Option<&Namer>,
+    ) -> Result<(BlobHeader, Vec<u8>)> {
         let mut stored = sealed;
         let damaged = |why: String| self.blob_is_damaged(pack, placed, why);
         opener.open(placed, &mut stored).map_err(|error| damaged(error.to_string()))?;
-        let namer = self.objects().keys().namer();
-        let named = match placed.blob.compression {
-            Compression::None => namer.name(placed.blob.kind, &stored),
+        let unpacked = match placed.blob.compression {
+            Compression::None => None,
             Compression::Zstd => {
                 let plain_len = placed.blob.plain_len as usize;
                 let plain = DECOMPRESSOR.with_borrow_mut(|zstd| zstd.decompress(&stored, plain_len));
-                namer.name(placed.blob.kind, &plain.map_err(|error| damaged(error.to_string()))?)
+                Some(plain.map_err(|error| damaged(error.to_string()))?)
             }
         };
-        match named == placed.blob.id {
-            true => Ok(stored),
-            false => Err(damaged("its content is not what its id names".into())),
+        let plain = unpacked.as_deref().unwrap_or(&stored);
+        if self.objects().keys().namer().name(placed.blob.kind, plain) != placed.blob.id {
+            return Err(damaged("its content is not what its id names".into()));
         }
+        let id = namer.map_or(placed.blob.id, |namer| namer.name(placed.blob.kind, plain));
+        Ok((BlobHeader { id, ..placed.blob }, stored))
     }
 }

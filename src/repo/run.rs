@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use super::error::{RepoError, Result};
+use super::error::{Class, RepoError, Result};
 use super::objects::Objects;
 use crate::format::codec::{Ascending, List};
 use crate::format::control::{Label, Lineage, Run, RunStatus, Signature, Snapshot, SnapshotState, Summary};
@@ -84,7 +84,7 @@ fn heads(objects: &Objects, own: &[SnapshotId]) -> Result<Vec<SnapshotId>> {
     let seen = listed.into_par_iter().filter(|id| !own.contains(id)).map(|id| match objects.get::<Snapshot>(&id) {
         Ok(snapshot) => Ok((snapshot.state != SnapshotState::Checkpoint).then_some((snapshot.time, id))),
         // Forgotten meanwhile, or not for us to judge.
-        Err(RepoError::Missing { .. } | RepoError::Damaged { .. } | RepoError::NeedsNewer { .. }) => Ok(None),
+        Err(error) if error.class() == Class::Corrupt || matches!(error, RepoError::NeedsNewer { .. }) => Ok(None),
         Err(error) => Err(error),
     });
     let mut seen: Vec<(Time, SnapshotId)> = seen.filter_map(Result::transpose).collect::<Result<_>>()?;

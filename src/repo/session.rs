@@ -95,6 +95,8 @@ fn condemned_packs(objects: &Objects) -> Result<HashSet<PackId>> {
             Ok(record) => packs.extend(record.packs.iter().copied()),
             // All its packs are gone, and so is it.
             Err(RepoError::Missing { .. }) => {}
+            // Someone else's word: it condemns nothing.
+            Err(error @ RepoError::AfterClosing { .. }) => tracing::warn!("{error}"),
             Err(error) => return Err(error),
         }
     }
@@ -107,6 +109,8 @@ impl Announced {
         let seen = objects.list::<Condemned>()?;
         let seen = Ascending::new(seen).map_err(|_| too_many_condemned())?;
         let mut announced = Self::put(objects, kind, who, seen)?;
+        // After the announcement: whoever closes our epoch has seen it, or we see what he did before.
+        objects.no_epoch_began()?;
         announced.look_again()?;
         Ok(announced)
     }

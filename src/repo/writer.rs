@@ -81,6 +81,7 @@ impl<'r> Writer<'r> {
         let session = Announced::announce(repository.objects_arc(), kind, who)?;
         // After the announcement: what the view says now, later prunes will spare.
         repository.refresh_index()?;
+        repository.objects().knows_what_is_valid()?;
         Ok(Writer {
             repository,
             who: who.clone(),

@@ -104,6 +104,7 @@ impl Scene {
             dry_run: false,
             skip_if_unchanged: false,
             threads: 2,
+            checkpoint_every: keepstone::ops::backup::CHECKPOINT_EVERY,
         };
         let listener = backup::Listener {
             on_trouble: &|trouble| panic!("{trouble}"),

@@ -16,8 +16,10 @@ use super::values::{BadValue, Place, StoreOption};
 
 pub mod backup;
 pub mod check;
+pub mod copy;
 pub mod filter;
 pub mod forget;
+pub mod from;
 pub mod key;
 pub mod listing;
 pub mod prune;
@@ -94,6 +96,7 @@ pub enum Command {
     Cat(listing::CatArgs),
     Check(check::CheckArgs),
     Forget(Box<forget::ForgetArgs>),
+    Copy(copy::CopyArgs),
     Prune(prune::PruneArgs),
     Tag(replace::TagArgs),
     Rewrite(replace::RewriteArgs),
@@ -129,7 +132,7 @@ pub(crate) mod tests {
     #[test]
     fn every_command_says_in_a_line_what_it_is_for() {
         let mut commands: Vec<clap::Command> = Cli::command().get_subcommands().cloned().collect();
-        assert_eq!(commands.len(), 21);
+        assert_eq!(commands.len(), 22);
         while let Some(command) = commands.pop() {
             let about = command.get_about().unwrap_or_else(|| panic!("{} has no help", command.get_name())).to_string();
             assert!((10..90).contains(&about.len()), "{about}");

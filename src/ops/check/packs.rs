@@ -127,8 +127,9 @@ impl Check<'_> {
         if IndexId::of_stored(&bytes) != *id {
             return Err(damaged("its bytes do not have the hash that it is named by".into()));
         }
-        let opened = objects.object_keys().open(&Sealed::<Segment>::claimed(bytes));
-        let opened = opened.map_err(|error| damaged(error.to_string()))?;
+        let sealed = Sealed::<Segment>::claimed(bytes);
+        let opened = objects.object_keys().open(&sealed).map_err(|error| damaged(error.to_string()))?;
+        objects.refuse_late(id, &sealed)?;
         let malformed = |error| RepoError::malformed(&name, error);
         let (header, records) = Segment::split(opened.content().map_err(malformed)?).map_err(malformed)?;
         let mut rows = vec![0u32; header.packs.len()];

@@ -67,7 +67,8 @@ impl Prune<'_> {
         for id in objects.list::<Condemned>()? {
             match objects.get::<Condemned>(&id) {
                 Ok(record) => records.push((id, record)),
-                Err(RepoError::Missing { .. }) => {}
+                // Gone, or someone else's word: it condemns nothing.
+                Err(RepoError::Missing { .. } | RepoError::AfterClosing { .. }) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -91,8 +91,8 @@ pub(super) fn snapshots(repository: &Repository) -> Result<Roots> {
     let objects = repository.objects();
     let get = |id: SnapshotId| match objects.get::<Snapshot>(&id) {
         Ok(snapshot) => Some(Ok((id, (snapshot.root, snapshot.session)))),
-        // Forgotten meanwhile.
-        Err(RepoError::Missing { .. }) => None,
+        // Forgotten meanwhile, or nobody's: nothing is kept for it.
+        Err(RepoError::Missing { .. } | RepoError::AfterClosing { .. }) => None,
         Err(error) => Some(Err(error)),
     };
     objects.list::<Snapshot>()?.into_par_iter().filter_map(get).collect()
@@ -170,7 +170,7 @@ fn reported_good(repository: &Repository) -> Result<HashSet<SnapshotId>> {
     for id in objects.list::<Run>()? {
         match objects.get::<Run>(&id) {
             Ok(run) => reported.extend(run.snapshots.iter().copied()),
-            Err(RepoError::Missing { .. }) => {}
+            Err(RepoError::Missing { .. } | RepoError::AfterClosing { .. }) => {}
             Err(error) => return Err(error),
         }
     }
