@@ -6,10 +6,14 @@ mod copy;
 mod desk;
 #[path = "cli/forget.rs"]
 mod forget;
+#[path = "cli/interruptions.rs"]
+mod interruptions;
 #[path = "cli/keys.rs"]
 mod keys;
 #[path = "cli/refusals.rs"]
 mod refusals;
+#[path = "cli/repair.rs"]
+mod repair;
 #[path = "cli/replace.rs"]
 mod replace;
 #[path = "cli/round_trip.rs"]

@@ -66,7 +66,17 @@ pub fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
 
 /// Refuses an entry that means nothing without an extra that this version does not know.
 pub(super) fn understood(extras: &Extras, name: &[u8]) -> Result<()> {
-    match extras.not_understood(KNOWN_TAGS) {
+    understood_with(extras, name, KNOWN_TAGS)
+}
+
+/// The same for whoever follows what entries refer to, also in checkpoints: the beginning of a file refers to
+/// blobs as a whole one does.
+pub(super) fn can_be_followed(extras: &Extras, name: &[u8]) -> Result<()> {
+    understood_with(extras, name, &[KNOWN_TAGS, &[tag::BEGUN]].concat())
+}
+
+fn understood_with(extras: &Extras, name: &[u8], known: &[u32]) -> Result<()> {
+    match extras.not_understood(known) {
         None => Ok(()),
         Some(tag) => {
             let object = String::from_utf8_lossy(name).into_owned();

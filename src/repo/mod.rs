@@ -16,6 +16,7 @@ mod packer;
 mod packs;
 mod pins;
 mod reader;
+mod relist;
 mod replace;
 mod run;
 mod session;
@@ -39,6 +40,7 @@ pub use names::{
 pub use objects::{Durable, Objects};
 pub use packs::PackInside;
 pub use reader::noun;
+pub use relist::{Relisting, WholePack, packs_of};
 pub use replace::Replaced;
 pub use run::Ending;
 pub use session::{Announced, Usable, Who, program};

@@ -41,7 +41,7 @@ pub struct Announced {
 
 /// The packs that a session may rely on: listed after it had announced itself, and in no condemned
 /// record that it listed after that. Lives in memory, never in a cache.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Usable {
     packs: HashMap<PackId, u64>,
     condemned: HashMap<PackId, u64>,

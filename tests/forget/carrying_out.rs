@@ -99,7 +99,7 @@ fn every_store_call_is_a_crash_point_and_none_leaves_a_snapshot_half_forgotten()
         }
         points += 1;
     }
-    assert_eq!(points, 4, "a record and three snapshots");
+    assert_eq!(points, 5, "a record, a look at the keyring, and three snapshots");
 }
 
 #[test]
@@ -125,6 +125,20 @@ fn what_cannot_be_recorded_is_not_removed() {
         assert!(matches!(repository.forget(&ids, &who(), "policy", &|| false), Err(RepoError::Store(_))));
         assert_eq!((faulty.count(Verb::Delete), listed(&open(faulty)).len()), (0, 5));
     }
+}
+
+#[test]
+fn under_keys_that_are_no_longer_current_nothing_is_removed() {
+    let (store, ids) = scene();
+    let late = open(store.clone());
+    let mut other = open(store.clone());
+    let (keychain, of, chance) = other.keychain_mut();
+    keychain.rotate(of, chance).unwrap();
+
+    assert!(late.forget(&ids, &who(), "policy", &|| false).is_err());
+
+    assert_eq!((listed(&late).len(), recorded(&late).len()), (5, 0), "its record would count for nothing once closed");
+    assert_eq!(open(store).forget(&ids[..1], &who(), "policy", &|| false).unwrap().gone, ids[..1]);
 }
 
 #[test]

@@ -23,6 +23,7 @@ pub mod from;
 pub mod key;
 pub mod listing;
 pub mod prune;
+pub mod repair;
 pub mod replace;
 pub mod repository;
 pub mod restore;
@@ -95,11 +96,12 @@ pub enum Command {
     Stats(listing::StatsArgs),
     Cat(listing::CatArgs),
     Check(check::CheckArgs),
-    Copy(copy::CopyArgs),
     Forget(Box<forget::ForgetArgs>),
+    Copy(copy::CopyArgs),
     Prune(prune::PruneArgs),
     Tag(replace::TagArgs),
     Rewrite(replace::RewriteArgs),
+    Repair(repair::RepairArgs),
     Key(key::KeyArgs),
     Fingerprint(repository::FingerprintArgs),
     Cache(repository::CacheArgs),

@@ -14,7 +14,7 @@ use crate::cli::{Context, Exit, Failure, Progress, Volume, choose, open, signals
 use crate::component::files::files_from::{self, Manner};
 use crate::component::files::filter::{Filter, Tag, read_patterns};
 use crate::component::files::{FilesSource, raise_open_files_limit};
-use crate::component::stream::StreamSource;
+use crate::component::stream::{Pipe, StreamSource};
 use crate::crypto::Chance;
 use crate::format::tree::Time;
 use crate::ops::backup::{
@@ -34,13 +34,20 @@ pub fn run(context: &Context, args: &BackupArgs) -> Result<Exit, Failure> {
     match args.what() {
         What::Paths(paths) => back_up_files(context, args, paths),
         What::Stdin { name } => {
-            let source = StreamSource::reader(stream_path(args, name), SystemChance.now(), Box::new(std::io::stdin()));
+            let reader = Pipe::stdin(signals::flag());
+            let reader = reader.map_err(|error| Failure::new(Exit::Failed, format!("standard input: {error}")))?;
+            let source = StreamSource::reader(stream_path(args, name), SystemChance.now(), Box::new(reader));
             back_up_stream(context, args, name, source.map_err(|error| Failure::usage(error.to_string()))?)
         }
         What::Command { name, words } => {
             let (program, arguments) = words.split_first().ok_or_else(|| Failure::usage("a command is missing"))?;
-            let source =
-                StreamSource::command(stream_path(args, name), SystemChance.now(), program, arguments.to_vec());
+            let source = StreamSource::command(
+                stream_path(args, name),
+                SystemChance.now(),
+                program,
+                arguments.to_vec(),
+                signals::flag(),
+            );
             back_up_stream(context, args, name, source.map_err(|error| Failure::usage(error.to_string()))?)
         }
     }
@@ -293,7 +300,11 @@ fn summarize(context: &Context, report: &BackupReport) -> Result<(), Failure> {
     let out = context.out();
     match report.parent {
         Some(parent) => out.line(format_args!("compared with snapshot {}", parent.short()))?,
+        None if report.resumed.is_some() => out.line("no earlier snapshot to compare with")?,
         None => out.line("no earlier snapshot to compare with: everything was read")?,
+    }
+    if report.resumed.is_some() {
+        out.line("went on from where an interrupted backup had stopped")?;
     }
     out.line(format_args!(
         "files:  {} new, {} changed, {} unmodified; {} directories, {} others",

@@ -158,7 +158,7 @@ fn failed(error: &io::Error) -> RepoError {
 /// Marks are hashes: one lies about as far into the file as it lies between the least and the greatest.
 fn search(file: &File, count: u64, mark: Mark) -> io::Result<bool> {
     let (mut low, mut high) = (0, count);
-    let mut guess = ((mark >> 64) * Mark::from(count) >> 64) as u64;
+    let mut guess = (((mark >> 64) * Mark::from(count)) >> 64) as u64;
     let mut window = Vec::new();
     while low < high {
         let begin = guess.saturating_sub(WINDOW / 2).clamp(low, high - 1);

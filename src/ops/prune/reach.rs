@@ -12,7 +12,7 @@ use crate::format::limits::TREE_DEPTH_MAX;
 use crate::format::pack::BlobKind;
 use crate::format::tree::{Node, TreeNode, TreeRef};
 use crate::id::BlobId;
-use crate::ops::walk::{contents, understood};
+use crate::ops::walk::{can_be_followed, contents};
 use crate::repo::{RepoError, Repository, Result};
 
 /// Nodes that are read side by side: bounds memory to some ten megabytes.
@@ -119,7 +119,7 @@ impl<'r> Reach<'r> {
                 }
                 for entry in entries.iter() {
                     // What it refers to cannot be known, and would be deleted.
-                    understood(&entry.extras, &entry.key.name)?;
+                    can_be_followed(&entry.extras, &entry.key.name)?;
                     if let Node::Directory(tree) = &entry.node {
                         look.below.push(Task::Tree(tree.clone(), depth + 1));
                     }
