@@ -92,6 +92,20 @@ impl Repository {
         opener.open_directory(offset, sealed).map_err(|error| damaged(error.to_string()))
     }
 
+    /// Whether every blob of a pack opens, and is what its id names. Reads all of the pack.
+    pub fn holds_what_it_lists(&self, id: &PackId, inside: &PackInside) -> Result<bool> {
+        let opener = self.opener(id, inside.class)?;
+        for placed in &inside.directory.blobs {
+            let read = self.read_pack_range(id, placed.offset, placed.blob.sealed_len());
+            match read.and_then(|sealed| self.open_stored(id, &opener, placed, sealed)) {
+                Ok(_) => {}
+                Err(RepoError::Damaged { .. } | RepoError::Missing { .. }) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
     /// A sealed blob as it was stored, compressed or not: authentic, and its plaintext is what its id names. To be
     /// stored again elsewhere without compressing it anew.
     pub fn open_stored(&self, pack: &PackId, opener: &PackOpener, placed: &Placed, sealed: Vec<u8>) -> Result<Vec<u8>> {

@@ -13,7 +13,7 @@ use crate::format::segment::Segment;
 use crate::id::{IndexId, PackId, SessionId};
 use crate::ops::segments::{PackInSegment, Places, SegmentOutline, outline};
 use crate::repo::{
-    Relisting, RepoError, Repository, Result, Usable, Who, WholePack, Writer, name_of, pack_name, packs_of,
+    PackInside, Relisting, RepoError, Repository, Result, Usable, Who, WholePack, Writer, name_of, pack_name, packs_of,
 };
 
 /// How the index is repaired.
@@ -348,12 +348,20 @@ impl Judge<'_> {
         }
     }
 
+    fn is_of_closed_epoch(&self, inside: &PackInside) -> bool {
+        inside.epoch <= self.repository.keychain().keyring.closed_through()
+    }
+
     fn unlisted(&self, id: &PackId, len: u64) -> Result<Verdict> {
         match self.repository.look_into_pack(id, len) {
             // What a damaged segment listed may be of a writer that is at work: to list it twice harms nothing.
             Ok(inside) if self.known.damaged.is_empty() && self.at_work.contains(&inside.directory.session) => {
                 Ok(Verdict::AtWork)
             }
+            // Whoever once had the keys of a closed epoch can make a directory that promises what is not there.
+            Ok(inside) if self.is_of_closed_epoch(&inside) && !self.repository.holds_what_it_lists(id, &inside)? => Ok(
+                Verdict::Damaged("it is of a closed epoch, and not every blob in it is what its directory says".into()),
+            ),
             Ok(_) => Ok(Verdict::Add),
             Err(RepoError::Missing { .. }) => Ok(Verdict::Keep),
             Err(error) => damage(error).map(Verdict::Damaged),

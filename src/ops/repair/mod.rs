@@ -100,6 +100,9 @@ fn sessions_at_work(repository: &Repository, own: Option<SessionId>) -> Result<H
 fn damage(error: RepoError) -> Result<String> {
     match error {
         RepoError::Damaged { why, .. } => Ok(why),
+        RepoError::AfterClosing { epoch, .. } => {
+            Ok(format!("it appeared under a closed epoch ({epoch}), and counts for nothing"))
+        }
         other => Err(other),
     }
 }
