@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::survey::{Survey, confirm, reach, snapshots, sound};
-use super::usage::{Needed, measure};
+use super::survey::{Roots, Survey, confirm, keep_those_there, reach, snapshots, sound};
+use super::usage::{Needed, Usage, measure};
 use super::{Prune, ids, taken_for_dead};
 use crate::format::control::Condemned;
 use crate::id::{CondemnedId, PackId, SnapshotId};
@@ -47,7 +47,7 @@ impl Prune<'_> {
         }
         self.writer.session_mut().look_again()?; // D2, D3
         sound(&self.repository.refresh_index()?)?; // D4
-        self.rescue(survey, relied, &verdicts.doomed, &open)?; // D5, D6
+        self.rescue(survey, relied, &verdicts.doomed)?; // D5, D6
         if !self.writer.session().is_there()? {
             return Err(taken_for_dead()); // D7
         }
@@ -87,13 +87,7 @@ impl Prune<'_> {
     /// D5 and D6: marks all snapshots again, and copies out of doomed packs what is needed and nowhere else. What
     /// snapshots reach never changes, so only new ones are walked; and if there are none, and all that was
     /// relied on is still usable, then nothing can be missing that was not copied before.
-    fn rescue(
-        &mut self,
-        survey: &Survey,
-        relied: &BTreeSet<PackId>,
-        doomed: &HashSet<PackId>,
-        open: &[Open],
-    ) -> Result<()> {
+    fn rescue(&mut self, survey: &Survey, relied: &BTreeSet<PackId>, doomed: &HashSet<PackId>) -> Result<()> {
         let (repository, listener) = (self.repository, self.listener);
         let roots = snapshots(repository)?;
         let is_fresh = |id: &&SnapshotId| !survey.roots.contains_key(*id);
@@ -102,16 +96,33 @@ impl Prune<'_> {
         }
         let usable = self.writer.session().usable();
         let fresh = reach(repository, &roots, roots.keys().filter(is_fresh), listener)?;
-        let mut walks = vec![fresh];
-        let mut needed = Needed(survey.marks.iter().chain(walks.iter().map(|walk| &walk.marks)).collect());
-        let mut usage = measure(repository, usable, &needed, listener)?;
-        if usage.lost > 0 || walks[0].is_holed() {
-            (walks, self.report.unconfirmed) = confirm(repository, usable, &roots, open, listener)?;
-            needed = Needed(walks.iter().map(|walk| &walk.marks).collect());
-            usage = measure(repository, usable, &needed, listener)?;
+        let needed = Needed(survey.marks.iter().chain([&fresh.marks]).collect());
+        let usage = measure(repository, usable, &needed, listener)?;
+        match usage.lost > 0 || fresh.is_holed() {
+            true => self.rescue_listed_again(roots, doomed),
+            false => self.rescue_stranded(usage, &needed, doomed),
         }
+    }
+
+    /// What others committed while we looked lies in packs that were put since, and what they removed need not be
+    /// there. All is listed again; only what is still not to be found is lost.
+    fn rescue_listed_again(&mut self, mut roots: Roots, doomed: &HashSet<PackId>) -> Result<()> {
+        let (repository, listener) = (self.repository, self.listener);
+        self.writer.session_mut().look_again()?;
+        sound(&repository.refresh_index()?)?;
+        let open = self.at_work()?;
+        keep_those_there(repository, &mut roots)?;
+        let usable = self.writer.session().usable();
+        let (walks, unconfirmed) = confirm(repository, usable, &roots, &open, listener)?;
+        let needed = Needed(walks.iter().map(|walk| &walk.marks).collect());
+        let usage = measure(repository, usable, &needed, listener)?;
+        self.report.unconfirmed = unconfirmed;
+        self.rescue_stranded(usage, &needed, doomed)
+    }
+
+    fn rescue_stranded(&self, usage: Usage, needed: &Needed<'_>, doomed: &HashSet<PackId>) -> Result<()> {
         let stranded: Vec<PackId> = usage.stranded.into_keys().filter(|pack| doomed.contains(pack)).collect();
-        self.copy_out(&stranded, &needed)?;
+        self.copy_out(&stranded, needed)?;
         self.writer.flush().map(drop)
     }
 

@@ -24,7 +24,7 @@ use crate::format::codec::Ascending;
 use crate::format::control::{Condemned, Lineage, SessionKind, Signature, Snapshot};
 use crate::format::extras::Extras;
 use crate::format::limits::CONDEMNED_MAX;
-use crate::id::{PackId, SnapshotId};
+use crate::id::{PackId, SessionId, SnapshotId};
 use crate::repo::lease::{Leases, Open, Standing};
 use crate::repo::{Replaced, RepoError, Repository, Result, Usable, Who, Writer};
 use survey::Survey;
@@ -83,8 +83,10 @@ pub struct PruneReport {
 pub fn plan(repository: &Repository, options: &PruneOptions, listener: &Listener<'_>) -> Result<PruneReport> {
     let mut usable = Usable::list(repository.objects())?;
     repository.refresh_index()?;
-    let open = Leases::remembered(repository.cache_dir()).look(repository.objects(), None, options.patience)?;
-    let look_again = &mut || Usable::list(repository.objects());
+    let mut leases = Leases::remembered(repository.cache_dir());
+    let mut look = || leases.look(repository.objects(), None, options.patience);
+    let open = look()?;
+    let look_again = &mut || Ok((list_again(repository)?, look()?));
     let survey = Survey::make(repository, &mut usable, &open, options, listener, look_again)?;
     (listener.on_plan)(&survey.plan);
     Ok(PruneReport {
@@ -134,14 +136,9 @@ struct Prune<'r> {
 impl Prune<'_> {
     /// The sessions of others that have not ended. Those that are known to be gone are taken for dead.
     fn at_work(&mut self) -> Result<Vec<Open>> {
-        let objects = self.repository.objects();
         let own = self.writer.session().id();
-        let mut open = self.leases.open_sessions(objects, &own, self.options.patience)?;
-        for dead in open.extract_if(.., |open| open.standing != Standing::AtWork) {
-            tracing::info!("session {} is taken for dead: {:?}", dead.id.short(), dead.standing);
-            crate::repo::lease::remove(objects, &dead.id)?;
-            self.report.buried += 1;
-        }
+        let (open, buried) = bury(self.repository, &mut self.leases, &own, self.options.patience)?;
+        self.report.buried += buried;
         Ok(open)
     }
 
@@ -158,10 +155,15 @@ impl Prune<'_> {
     }
 
     fn survey(&mut self, open: &[Open]) -> Result<Survey> {
-        let objects = self.repository.objects();
-        let usable = self.writer.session_mut().usable_mut();
-        let look_again = &mut || Usable::list(objects);
-        Survey::make(self.repository, usable, open, self.options, self.listener, look_again)
+        let Prune { repository, options, listener, writer, leases, report } = self;
+        let own = writer.session().id();
+        let look_again = &mut || {
+            let usable = list_again(repository)?;
+            let (open, buried) = bury(repository, leases, &own, options.patience)?;
+            report.buried += buried;
+            Ok((usable, open))
+        };
+        Survey::make(repository, writer.session_mut().usable_mut(), open, options, listener, look_again)
     }
 
     /// P4 to P7.
@@ -190,6 +192,25 @@ impl Prune<'_> {
         }
         Ok(())
     }
+}
+
+/// The sessions of others that are at work, and how many were taken for dead.
+fn bury(repository: &Repository, leases: &mut Leases, own: &SessionId, patience: Duration) -> Result<(Vec<Open>, u64)> {
+    let objects = repository.objects();
+    let mut open = leases.open_sessions(objects, own, patience)?;
+    let mut buried = 0;
+    for dead in open.extract_if(.., |open| open.standing != Standing::AtWork) {
+        tracing::info!("session {} is taken for dead: {:?}", dead.id.short(), dead.standing);
+        crate::repo::lease::remove(objects, &dead.id)?;
+        buried += 1;
+    }
+    Ok((open, buried))
+}
+
+fn list_again(repository: &Repository) -> Result<Usable> {
+    let usable = Usable::list(repository.objects())?;
+    survey::sound(&repository.refresh_index()?)?;
+    Ok(usable)
 }
 
 fn refuse_beside_another(open: &[Open]) -> Result<()> {

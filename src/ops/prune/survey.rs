@@ -19,6 +19,9 @@ use crate::repo::{RepoError, Repository, Result, SyncReport, Usable};
 /// Snapshots by id: their trees and who committed them.
 pub(super) type Roots = BTreeMap<SnapshotId, (TreeRef, SessionId)>;
 
+/// Lists records, packs and index anew, and then the sessions that are at work.
+pub(super) type LookAgain<'a> = dyn FnMut() -> Result<(Usable, Vec<Open>)> + 'a;
+
 /// What there is, what of it is needed, and what is to be done.
 pub(super) struct Survey {
     pub roots: Roots,
@@ -37,21 +40,26 @@ impl Survey {
         open: &[Open],
         options: &PruneOptions,
         listener: &Listener<'_>,
-        look_again: &mut dyn FnMut() -> Result<Usable>,
+        look_again: &mut LookAgain<'_>,
     ) -> Result<Survey> {
-        let roots = snapshots(repository)?;
+        let mut roots = snapshots(repository)?;
         let mut marks = vec![reach(repository, &roots, roots.keys(), listener)?];
         sound(&repository.refresh_index()?)?;
         let mut usage = measure_all(repository, usable, &marks, listener)?;
         let mut unconfirmed = Vec::new();
+        let mut listed_late = HashSet::new();
         if usage.lost > 0 || marks[0].is_holed() {
             // Something may have been moved, or finished, while we looked.
-            *usable = look_again()?;
-            sound(&repository.refresh_index()?)?;
-            (marks, unconfirmed) = confirm(repository, usable, &roots, open, listener)?;
+            let (again, at_work) = look_again()?;
+            listed_late.extend(again.packs().keys().filter(|id| !usable.packs().contains_key(*id)).copied());
+            *usable = again;
+            keep_those_there(repository, &mut roots)?;
+            (marks, unconfirmed) = confirm(repository, usable, &roots, &at_work, listener)?;
             usage = measure_all(repository, usable, &marks, listener)?;
         }
-        let facts = facts(repository, usable, &usage, open, options, listener)?;
+        let mut facts = facts(repository, usable, &usage, open, options, listener)?;
+        // Packs are listed before sessions and snapshots: those that were put after that are left alone.
+        listed_late.iter().filter_map(|id| facts.remove(id)).for_each(drop);
         let stranded_blobs = usage.stranded.values().sum();
         let plan = Plan::make(&facts, stranded_blobs, &options.thrift);
         let marks = marks.into_iter().map(|walk| walk.marks).collect();
@@ -96,6 +104,13 @@ pub(super) fn snapshots(repository: &Repository) -> Result<Roots> {
         Err(error) => Some(Err(error)),
     };
     objects.list::<Snapshot>()?.into_par_iter().filter_map(get).collect()
+}
+
+/// Forgets those that were removed meanwhile.
+pub(super) fn keep_those_there(repository: &Repository, roots: &mut Roots) -> Result<()> {
+    let there: HashSet<SnapshotId> = repository.objects().list::<Snapshot>()?.into_iter().collect();
+    roots.retain(|id, _| there.contains(id));
+    Ok(())
 }
 
 /// Marks what these snapshots reach.
