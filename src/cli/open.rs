@@ -1,13 +1,12 @@
 //! From settings to an opened repository, and from its errors to exit codes. Touches the world: host and
 //! account names.
 
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use super::exit::{Exit, Failure};
 use super::settings::Cache;
 use super::values::Place;
-use super::{Context, Form};
+use super::{Context, Form, stores};
 use crate::repo::{CacheDir, RepoError, Repository, SystemChance, Who};
 use crate::storage::{LocalStore, Store, StoreError};
 
@@ -48,7 +47,8 @@ pub fn sweep(context: &Context) {
     let a_week = Duration::from_secs(7 * 24 * 60 * 60);
     let Some(since) = SystemTime::now().checked_sub(a_week) else { return };
     // It only takes room; a backup does not fail for it.
-    let swept = local_path(context).ok().and_then(|path| LocalStore::open(&path).ok()?.discard_abandoned(since).ok());
+    let Ok(Place::Path(path)) = context.settings().repository() else { return };
+    let swept = LocalStore::open(&path).ok().and_then(|store| store.discard_abandoned(since).ok());
     if let Some(removed @ 1..) = swept {
         context.note(format!("removed {removed} files that killed backups had left unfinished"));
     }
@@ -56,21 +56,7 @@ pub fn sweep(context: &Context) {
 
 /// The store of an existing repository.
 pub fn store(context: &Context) -> Result<Box<dyn Store>, Failure> {
-    let path = local_path(context)?;
-    match LocalStore::open(&path) {
-        Ok(store) => Ok(Box::new(store)),
-        Err(StoreError::NoPlace { place }) => Err(failure(RepoError::NoRepository { place })),
-        Err(error) => Err(failure(error.into())),
-    }
-}
-
-/// The directory that the repository is in.
-pub fn local_path(context: &Context) -> Result<PathBuf, Failure> {
-    match context.settings().repository()? {
-        Place::Path(path) => Ok(path),
-        Place::Url { scheme, .. } => Err(Failure::usage(format!("repositories at {scheme}:// cannot be used yet"))
-            .hint("this version keeps repositories in local directories; give a path")),
-    }
+    stores::existing(context, &context.settings().repository()?)
 }
 
 /// Where the cache of this command is.

@@ -79,12 +79,17 @@ pub fn init(
     profile: Argon2Profile,
     chance: &dyn Chance,
 ) -> Result<RepositoryId> {
-    match store.len(&names::config()) {
-        Ok(_) => return Err(RepoError::Occupied { place: store.place() }),
-        Err(StoreError::NotFound { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
+    must_be_vacant(store)?;
     keychain::create(store, passphrase, label, settings, profile, chance)
+}
+
+/// Refuses a store that holds a repository already.
+pub fn must_be_vacant(store: &dyn Store) -> Result<()> {
+    match store.len(&names::config()) {
+        Ok(_) => Err(RepoError::Occupied { place: store.place() }),
+        Err(StoreError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What new repositories are made with.

@@ -63,13 +63,26 @@ impl Objects {
 
     /// Seals `value` and stores it durably.
     pub fn put<T: Record>(&self, value: &T) -> Result<Durable<Id<T::Mark>>> {
+        self.put_by(value, |name, bytes| self.store.put(name, bytes))
+    }
+
+    /// The same, with a put that the store never tries again by itself: after an unclear result, this id is over.
+    pub fn put_once<T: Record>(&self, value: &T) -> Result<Durable<Id<T::Mark>>> {
+        self.put_by(value, |name, bytes| self.store.put_once(name, bytes))
+    }
+
+    fn put_by<T: Record>(
+        &self,
+        value: &T,
+        put: impl FnOnce(&ObjectName, &[u8]) -> crate::storage::Result<()>,
+    ) -> Result<Durable<Id<T::Mark>>> {
         let sealed = self.object_keys().seal(value, self.chance());
         let (len, max) = (sealed.as_stored().len() as u64, max_len::<T>());
         if len > max {
             return Err(RepoError::Refused(format!("an object in {} of {len} bytes; readers take {max}", T::DIR)));
         }
         let id = Id::of_stored(sealed.as_stored());
-        self.store.put(&names::of::<T>(&id), sealed.as_stored())?;
+        put(&names::of::<T>(&id), sealed.as_stored())?;
         Ok(Durable::after_put(id))
     }
 
