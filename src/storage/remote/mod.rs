@@ -16,7 +16,7 @@ mod trouble;
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
 
 use futures::TryStreamExt;
 use opendal::{Buffer, EntryMode, Error, ErrorKind, Operator};
@@ -54,7 +54,7 @@ struct Shared {
     turns: Semaphore,
     uploads: Semaphore,
     /// Directories that are known to be there.
-    ensured: Mutex<HashSet<String>>,
+    ensured: tokio::sync::Mutex<HashSet<String>>,
 }
 
 /// How an object comes to be there whole or not at all.
@@ -91,7 +91,7 @@ impl RemoteStore {
             publish,
             turns: Semaphore::new(options.connections),
             uploads: Semaphore::new(UPLOAD_BUDGET_KIB as usize),
-            ensured: Mutex::default(),
+            ensured: tokio::sync::Mutex::default(),
         })))
     }
 
@@ -108,6 +108,12 @@ impl RemoteStore {
             ErrorKind::NotFound | ErrorKind::NotADirectory => self.missing(name),
             _ => self.failed("get", name, error),
         }
+    }
+
+    /// Whether what was to be listed is an object, below which there is nothing: some servers make an error of it.
+    fn is_object(&self, dir: &str) -> bool {
+        matches!(&self.0.publish, Publish::WholeInDirectory)
+            && self.run(self.0.clients.steady.stat(dir)).is_ok_and(|metadata| metadata.is_file())
     }
 
     /// Runs one request, or a few that belong together, when it is their turn.
@@ -182,7 +188,7 @@ impl Store for RemoteStore {
         loop {
             // `each` may use this store, so it is called outside of the runtime.
             let entry = match self.0.runtime.block_on(lister.try_next()) {
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::NotFound || self.is_object(dir) => return Ok(()),
                 result => result.map_err(failed)?,
             };
             let Some(entry) = entry else { return Ok(()) };
@@ -239,8 +245,13 @@ impl Shared {
                 Ok(Some(piece)) if (bytes.len() + piece.len()) as u64 > len => return Err(ignores_ranges()),
                 Ok(Some(piece)) => append(&mut bytes, piece),
                 Ok(None) => return Ok(bytes),
-                Err(error) if error.kind() == ErrorKind::RangeNotSatisfied => return Ok(Vec::new()),
-                Err(error) => return Err(error),
+                Err(error) if error.kind() == ErrorKind::NotFound || trouble::is_noted(&error) => return Err(error),
+                // Where the object ends, or begins to be too short, each kind of store has its own word for it.
+                Err(error) => {
+                    let there = self.clients.steady.stat(path).await?.content_length();
+                    let is_all = there.saturating_sub(offset).min(len) == bytes.len() as u64;
+                    return if is_all { Ok(bytes) } else { Err(error) };
+                }
             }
         }
     }
@@ -269,13 +280,21 @@ impl Shared {
         }
     }
 
+    /// Makes the directory that `name` lies in, once; others may be making it at the same time.
     async fn ensure_directory(&self, name: &ObjectName) -> Opendal<()> {
         let (dir, _) = name.split();
-        let ensured = || self.ensured.lock().unwrap_or_else(PoisonError::into_inner);
-        if !ensured().contains(dir) {
-            self.clients.steady.create_dir(&format!("{dir}/")).await?;
-            ensured().insert(dir.to_owned());
+        let mut ensured = self.ensured.lock().await;
+        if ensured.contains(dir) {
+            return Ok(());
         }
+        let (client, path) = (&self.clients.steady, format!("{dir}/"));
+        if let Err(error) = client.create_dir(&path).await {
+            let there = client.stat(&path).await.is_ok_and(|metadata| metadata.is_dir());
+            if !there {
+                return Err(error);
+            }
+        }
+        ensured.insert(dir.to_owned());
         Ok(())
     }
 }

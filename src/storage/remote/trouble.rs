@@ -176,6 +176,11 @@ impl Refusal {
 
 impl StdError for Trouble {}
 
+/// Whether this error came about on the way to the store, or is the store's refusal.
+pub(super) fn is_noted(error: &Error) -> bool {
+    Trouble::within(error).is_some()
+}
+
 /// What the layers above are told. `attempted` is verb, object and place.
 pub(super) fn store_error(attempted: String, error: &Error) -> StoreError {
     tracing::debug!("cannot {attempted}: {error:?}");
