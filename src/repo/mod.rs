@@ -13,6 +13,7 @@ mod packer;
 mod pins;
 mod reader;
 mod session;
+mod small;
 pub mod split;
 pub mod walk;
 mod world;
@@ -118,7 +119,8 @@ impl Repository {
         let cache_dir = root.join(repository.to_hex());
         let (view, first_sync) = IndexView::open(&cache_dir.join("index"))?;
         let meta_cache = Some(MetaCache::open(&cache_dir.join("meta"))?);
-        let objects = Arc::new(Objects { store, repository, keys: Keyset::new(&keychain.keyring), chance });
+        let small = small::SmallCache::open(&cache_dir.join("small"))?;
+        let objects = Arc::new(Objects { store, repository, keys: Keyset::new(&keychain.keyring), chance, small });
         let mut opened = Repository {
             objects,
             keychain,

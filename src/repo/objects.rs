@@ -2,6 +2,7 @@
 
 use super::error::{RepoError, Result};
 use super::names::{self, Record, Stored};
+use super::small::SmallCache;
 use crate::crypto::{Chance, Keyset, ObjectKeys, Sealed};
 use crate::format::envelope::ObjectKind;
 use crate::format::limits::{OBJECT_MAX, SEGMENT_MAX};
@@ -30,6 +31,8 @@ pub struct Objects {
     pub(super) repository: RepositoryId,
     pub(super) keys: Keyset,
     pub(super) chance: Box<dyn Chance>,
+    /// Copies of small objects.
+    pub(super) small: SmallCache,
 }
 
 impl Objects {
@@ -56,7 +59,15 @@ impl Objects {
     /// The `T` named `id`: its bytes have that hash, are authentic, and obey the spec.
     pub fn get<T: Record>(&self, id: &Id<T::Mark>) -> Result<T> {
         let name = names::of::<T>(id);
-        let sealed = Sealed::<T>::claimed(get_named(self.store(), &name, id, max_len::<T>())?);
+        let bytes = match self.small.get::<T>(id) {
+            Some(bytes) => bytes,
+            None => {
+                let bytes = get_named(self.store(), &name, id, max_len::<T>())?;
+                self.small.put::<T>(id, &bytes);
+                bytes
+            }
+        };
+        let sealed = Sealed::<T>::claimed(bytes);
         let opened = self.object_keys().open(&sealed).map_err(|error| RepoError::unopened(&name, error))?;
         opened.decode().map_err(|error| RepoError::malformed(&name, error))
     }
@@ -88,7 +99,9 @@ impl Objects {
 
     /// The ids of all `T`s, ascending.
     pub fn list<T: Stored>(&self) -> Result<Vec<Id<T::Mark>>> {
-        list_ids(self.store(), T::DIR)
+        let ids = list_ids(self.store(), T::DIR)?;
+        self.small.retain::<T>(&ids);
+        Ok(ids)
     }
 
     /// Removes the `T` named `id`.

@@ -2,7 +2,7 @@
 //! what was tried, and what to do. Exactly one: no library tells its own story.
 
 use crate::scene::Scene;
-use crate::servers::{free_port, s3_spot};
+use crate::servers::{free_port, s3_spot, start_tls};
 use keepstone::storage::{ObjectName, Store, StoreError};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -62,10 +62,7 @@ fn each_refusal_is_one_line_that_says_what_to_do() {
         (xml("403 Forbidden", NOW, "SignatureDoesNotMatch", ""), "the secret key is not the one"),
         (xml("400 Bad Request", NOW, "ExpiredToken", ""), "the credentials have expired"),
         (xml("301 Moved", NOW, "PermanentRedirect", "<Region>eu-west-3</Region>"), "-o region=eu-west-3"),
-        (
-            xml("400 Bad Request", NOW, "AuthorizationHeaderMalformed", "<Region>garage</Region>"),
-            "-o region=garage",
-        ),
+        (xml("400 Bad Request", NOW, "AuthorizationHeaderMalformed", "<Region>garage</Region>"), "-o region=garage"),
         (xml("403 Forbidden", LONG_AGO, "RequestTimeTooSkewed", ""), "the clock of this machine is"),
     ];
     for (answer, words) in cases {
@@ -93,6 +90,25 @@ fn a_server_without_tls_is_no_server_with_it() {
 }
 
 #[test]
+fn a_certificate_that_nobody_vouches_for_is_refused_until_somebody_does() {
+    let (scene, port) = (Scene::at(s3_spot(0, "repo")), free_port());
+    let (certificate, key) = (scene.desk.path("certificate.pem"), scene.desk.path("key.pem"));
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output();
+    assert!(made.unwrap().status.success());
+    let _server = start_tls(port, &certificate, &key);
+    let spot = s3_spot(port, "repo").with("endpoint", &format!("https://127.0.0.1:{port}"));
+    scene.run_at(&spot, "snapshots").ends(1).complains("is not to be trusted").complains("-o ca=FILE");
+    scene.run_at(&spot.with("ca", certificate.to_str().unwrap()), "snapshots").ends(10);
+}
+
+#[test]
 fn credentials_that_are_missing_are_said_to_be() {
     let mut spot = s3_spot(free_port(), "repo");
     spot.variables.retain(|(name, _)| name == "AWS_ENDPOINT_URL");
@@ -106,11 +122,21 @@ fn what_may_pass_is_tried_again_until_it_has_passed() {
     let slow = xml("503 Slow Down", NOW, "SlowDown", "");
     let broken = xml("500 Internal Server Error", NOW, "InternalError", "");
     let cut = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nby".to_owned();
-    let whole = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nbytes".to_owned();
-    let canned = Canned::answering(vec![slow, broken, String::new(), cut, whole]);
+    let rest = "HTTP/1.1 206 Partial Content\r\nContent-Length: 3\r\nContent-Range: bytes 2-4/5\r\nConnection: close\r\n\r\ntes";
+    let canned = Canned::answering(vec![slow, broken, String::new(), cut, rest.to_owned()]);
     let store = s3_spot(canned.port, "repo").store();
     assert_eq!(store.get(&ObjectName::new("a").unwrap(), 100).unwrap(), b"bytes");
     assert!(canned.asked() >= 5, "{}", canned.asked());
+}
+
+#[test]
+fn a_server_that_begins_again_where_it_should_go_on_is_not_believed() {
+    let cut = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nby".to_owned();
+    let whole = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nbytes".to_owned();
+    let canned = Canned::answering(vec![cut, whole]);
+    let store = s3_spot(canned.port, "repo").store();
+    let error = store.get(&ObjectName::new("a").unwrap(), 100).unwrap_err().to_string();
+    assert!(error.contains("parts of objects"), "{error}");
 }
 
 #[test]

@@ -3,6 +3,18 @@
 use crate::desk::{Desk, Ran, tree};
 use crate::servers::Spot;
 
+/// Bytes that neither compress nor repeat.
+pub fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let step = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..len).map(step).collect()
+}
+
 pub struct Scene {
     pub desk: Desk,
     pub spot: Spot,

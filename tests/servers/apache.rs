@@ -17,17 +17,8 @@ pub fn spot(prefix: &str) -> Spot {
     }
 }
 
-const MODULES: [&str; 9] = [
-    "mpm_event",
-    "authn_core",
-    "authn_file",
-    "authz_core",
-    "authz_user",
-    "auth_basic",
-    "dav",
-    "dav_fs",
-    "dir",
-];
+const MODULES: [&str; 9] =
+    ["mpm_event", "authn_core", "authn_file", "authz_core", "authz_user", "auth_basic", "dav", "dav_fs", "dir"];
 
 fn start() -> Server {
     let (place, port) = (scratch("apache"), free_port());

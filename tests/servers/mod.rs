@@ -153,6 +153,12 @@ pub fn start_s3_on(port: u16) -> Server {
     Server::start(port, Command::new(beside_python("moto_server")).args(["-H", "127.0.0.1", "-p", &port.to_string()]))
 }
 
+/// A server with TLS and nothing behind it.
+pub fn start_tls(port: u16, certificate: &Path, key: &Path) -> Server {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/tls.py");
+    Server::start(port, Command::new(python()).arg(script).arg(port.to_string()).arg(certificate).arg(key))
+}
+
 pub fn make_bucket(port: u16) {
     let answer = http(port, "PUT /bucket HTTP/1.1", "");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -162,10 +168,8 @@ fn azurite() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
         let port = free_port();
-        let program = std::env::var_os("KEEPSTONE_AZURITE").map_or_else(
-            || target().join("node/node_modules/.bin/azurite-blob"),
-            PathBuf::from,
-        );
+        let program = std::env::var_os("KEEPSTONE_AZURITE")
+            .map_or_else(|| target().join("node/node_modules/.bin/azurite-blob"), PathBuf::from);
         let words = ["--blobHost", "127.0.0.1", "--blobPort", &port.to_string(), "--inMemoryPersistence", "--silent"];
         let mut command = Command::new(program);
         command.args(words).args(["--disableTelemetry", "--skipApiVersionCheck"]);

@@ -16,9 +16,9 @@ use super::transport::Transport;
 use super::{Address, Bucket, Host};
 
 /// Retries begin this long after a failure, and wait twice as long each time, give or take.
-const FIRST_WAIT: Duration = Duration::from_millis(300);
+pub(super) const FIRST_WAIT: Duration = Duration::from_millis(300);
 /// No retry waits longer than this.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The store cannot even be asked: something is missing, or makes no sense.
 #[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ mod options;
 mod spool;
 mod ssh;
 mod transport;
+mod tree;
 mod trouble;
 
 use std::collections::HashSet;
@@ -50,6 +51,8 @@ struct Shared {
     clients: Clients,
     runtime: &'static Runtime,
     publish: Publish,
+    /// How often what may pass is tried again.
+    retries: usize,
     /// Requests at a time.
     turns: Semaphore,
     uploads: Semaphore,
@@ -89,6 +92,7 @@ impl RemoteStore {
             clients,
             runtime,
             publish,
+            retries: options.retries,
             turns: Semaphore::new(options.connections),
             uploads: Semaphore::new(UPLOAD_BUDGET_KIB as usize),
             ensured: tokio::sync::Mutex::default(),
@@ -108,12 +112,6 @@ impl RemoteStore {
             ErrorKind::NotFound | ErrorKind::NotADirectory => self.missing(name),
             _ => self.failed("get", name, error),
         }
-    }
-
-    /// Whether what was to be listed is an object, below which there is nothing: some servers make an error of it.
-    fn is_object(&self, dir: &str) -> bool {
-        matches!(&self.0.publish, Publish::WholeInDirectory)
-            && self.run(self.0.clients.steady.stat(dir)).is_ok_and(|metadata| metadata.is_file())
     }
 
     /// Runs one request, or a few that belong together, when it is their turn.
@@ -178,6 +176,9 @@ impl Store for RemoteStore {
 
     fn list(&self, dir: &str, each: &mut dyn FnMut(Listed) -> Result<()>) -> Result<()> {
         check_directory(dir)?;
+        if !matches!(self.0.publish, Publish::Whole) {
+            return self.list_tree(dir, each);
+        }
         let path = if dir.is_empty() { "/".to_owned() } else { format!("{dir}/") };
         let failed = |error: Error| self.failed("list", &path, &error);
         let lister = self.0.clients.steady.lister_with(&path).recursive(true);
@@ -188,7 +189,7 @@ impl Store for RemoteStore {
         loop {
             // `each` may use this store, so it is called outside of the runtime.
             let entry = match self.0.runtime.block_on(lister.try_next()) {
-                Err(error) if error.kind() == ErrorKind::NotFound || self.is_object(dir) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
                 result => result.map_err(failed)?,
             };
             let Some(entry) = entry else { return Ok(()) };
@@ -226,7 +227,10 @@ impl Shared {
             }
             append(&mut bytes, piece);
         }
-        Ok(Got::All(bytes))
+        match said {
+            Some(len) if len != bytes.len() as u64 => Err(ignores_ranges()),
+            _ => Ok(Got::All(bytes)),
+        }
     }
 
     async fn get_range(&self, path: &str, offset: u64, len: u64) -> Opendal<Vec<u8>> {

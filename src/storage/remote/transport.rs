@@ -122,9 +122,8 @@ fn explain(host: String, error: &reqwest::Error, reached_before: bool) -> Troubl
     let mut deepest = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
-        let wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = inner.downcast_ref::<rustls::Error>().or_else(|| wrapped?.downcast_ref());
-        if let Some(tls @ (rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented)) = tls {
+        if let Some(tls @ (rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented)) = tls(inner)
+        {
             return Trouble::BadCertificate { host, why: tls.to_string() };
         }
         deepest = inner.to_string();
@@ -132,6 +131,14 @@ fn explain(host: String, error: &reqwest::Error, reached_before: bool) -> Troubl
     }
     let why = deepest.lines().next().unwrap_or_default().to_owned();
     if error.is_connect() { Trouble::Unreachable { host, why, reached_before } } else { Trouble::Broken { host, why } }
+}
+
+/// The error of TLS that an error is, or is wrapped around as I/O errors wrap.
+fn tls(error: &(dyn std::error::Error + 'static)) -> Option<&rustls::Error> {
+    match error.downcast_ref::<std::io::Error>() {
+        Some(io) => tls(io.get_ref()?),
+        None => error.downcast_ref(),
+    }
 }
 
 /// When something last moved.

@@ -205,6 +205,10 @@ fn plain(error: &Error) -> String {
         deepest = Some(inner.to_string());
         source = inner.source();
     }
+    if [error.message(), deepest.as_deref().unwrap_or_default()].iter().any(|text| text.contains("credential")) {
+        return "no credentials were found for it; set them in the environment, or in the files of its own tools"
+            .into();
+    }
     let message = deepest.filter(|text| !text.is_empty()).unwrap_or_else(|| error.message().to_owned());
     let line = message.lines().find(|line| !line.trim().is_empty()).unwrap_or("it does not say why");
     line.trim().chars().take(300).collect()
