@@ -35,6 +35,7 @@ pub struct Proxy {
 struct Log {
     requests: Mutex<Vec<String>>,
     down: AtomicU64,
+    up: AtomicU64,
     connections: AtomicU64,
     faults: AtomicU64,
     closed: AtomicBool,
@@ -73,6 +74,11 @@ impl Proxy {
     /// Bytes that came from the server.
     pub fn down(&self) -> u64 {
         self.log.down.load(Ordering::SeqCst)
+    }
+
+    /// Whether so many bytes have gone to the server.
+    pub fn has_passed(&self, bytes: u64) -> bool {
+        self.log.up.load(Ordering::SeqCst) >= bytes
     }
 
     /// How often something was made to fail.
@@ -116,6 +122,10 @@ fn pump(mut from: TcpStream, mut to: TcpStream, mut each: impl FnMut(u64, &mut [
 
 impl Log {
     fn goes_up(&self, fate: Fate, at: u64, piece: &mut [u8]) -> bool {
+        self.up.fetch_add(piece.len() as u64, Ordering::SeqCst);
+        if self.closed.load(Ordering::SeqCst) {
+            return false;
+        }
         let methods = ["GET ", "PUT ", "POST ", "DELETE ", "HEAD ", "PROPFIND "];
         let line = piece.split(|byte| *byte == b'\r').next().unwrap_or_default();
         let line = String::from_utf8_lossy(&line[..line.len().min(300)]).into_owned();

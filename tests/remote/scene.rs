@@ -43,9 +43,14 @@ impl Scene {
 
     /// Restores the newest snapshot, and compares it with the source.
     pub fn restores(&self) {
+        self.restores_from(&self.spot);
+    }
+
+    /// The same, by another way.
+    pub fn restores_from(&self, spot: &Spot) {
         let target = tempfile::tempdir().unwrap();
         let shown = target.path().display();
-        self.run(&format!("restore latest --target {shown}")).succeeds();
+        self.run_at(spot, &format!("restore latest --target {shown}")).succeeds();
         assert_eq!(tree(&target.path().join("source")), tree(&self.desk.path("source")));
     }
 }

@@ -134,7 +134,7 @@ fn explain(host: String, error: &reqwest::Error, reached_before: bool) -> Troubl
 }
 
 /// The error of TLS that an error is, or is wrapped around as I/O errors wrap.
-fn tls(error: &(dyn std::error::Error + 'static)) -> Option<&rustls::Error> {
+fn tls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
     match error.downcast_ref::<std::io::Error>() {
         Some(io) => tls(io.get_ref()?),
         None => error.downcast_ref(),
