@@ -25,6 +25,7 @@ pub mod progress;
 pub mod render;
 pub mod settings;
 pub mod signals;
+pub mod stores;
 pub mod values;
 
 pub use context::{Context, Form, Output, Volume};

@@ -136,7 +136,7 @@ impl Announced {
             extras: said_of_itself(),
         };
         // Sealed anew with each put: an id whose put ended unclear never comes back.
-        let id = objects.put(&session)?.id();
+        let id = objects.put_once(&session)?.id();
         let beat = Some(keep_alive(Arc::clone(objects), id));
         Ok(Announced { objects: Arc::clone(objects), id, usable: Usable::default(), beat })
     }
