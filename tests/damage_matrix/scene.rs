@@ -34,10 +34,11 @@ pub enum Kind {
     Session,
     Lease,
     Condemned,
+    EpochRecord,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 12] = [
+    pub const ALL: [Kind; 13] = [
         Kind::Config,
         Kind::Keyslot,
         Kind::Keyring,
@@ -50,6 +51,7 @@ impl Kind {
         Kind::Session,
         Kind::Lease,
         Kind::Condemned,
+        Kind::EpochRecord,
     ];
 
     /// The kind of an object of a sound repository; packs are told apart by [`Scene::of`].
@@ -67,6 +69,7 @@ impl Kind {
             "sessions" if name.as_str().ends_with(".beat") => Kind::Lease,
             "sessions" => Kind::Session,
             "condemned" => Kind::Condemned,
+            "epochs" => Kind::EpochRecord,
             other => panic!("{other} is of no known kind"),
         }
     }
@@ -129,6 +132,15 @@ impl Scene {
         });
         run(&repository, &snapshots[..1], &snapshots[..1]);
         run(&repository, &snapshots, &snapshots);
+        for _ in 0..2 {
+            let (chain, below, chance) = repository.keychain_mut();
+            chain.rotate(below, chance).unwrap();
+            repository = try_open(store.clone(), &CacheDir::Temporary).unwrap();
+            repository.close_epochs(false).unwrap();
+            // Something is valid under each epoch.
+            run(&repository, &snapshots, &snapshots);
+            repository = try_open(store.clone(), &CacheDir::Temporary).unwrap();
+        }
         let mut older = BTreeMap::new();
         older.insert(repo::config_name(), init(0).objects()[&repo::config_name()].clone());
         for number in 1..=2u8 {
@@ -216,6 +228,13 @@ impl Scene {
     pub fn number_of(&self, name: &ObjectName) -> String {
         let id: SnapshotId = repo::id_of(name).unwrap();
         format!("{}:/", id.short())
+    }
+
+    /// Whether it is a record of what is valid under the first epoch.
+    pub fn is_record_of_the_first_epoch(&self, name: &ObjectName) -> bool {
+        let repository = opened(self.copy()).unwrap();
+        let first = repository.keychain().keyring.epochs.find(&1).unwrap().closing().unwrap().unwrap();
+        first.records.contains(&repo::id_of(name).unwrap())
     }
 
     /// Which files of an original a snapshot that was made of it holds, and how many the original had.

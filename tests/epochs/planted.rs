@@ -1,13 +1,18 @@
 //! What a removed holder who kept the old keys puts into the store.
 
+use std::sync::Mutex;
+
+use keepstone::crypto::PackSealer;
 use keepstone::format::codec::Ascending;
 use keepstone::format::control::{Condemned, Forgotten, Label, Lineage, Session, SessionKind, Signature, Snapshot};
 use keepstone::format::extras::Extras;
 use keepstone::format::segment::{Segment, SegmentHeader};
 use keepstone::format::tree::Time;
-use keepstone::id::{IndexId, SessionId};
+use keepstone::id::{BlobId, IndexId, PackId, SessionId};
+use keepstone::ops::progress::WorkCounters;
+use keepstone::ops::repair::{IndexOptions, Listener, Stage, Step, index};
 use keepstone::ops::snapshots::{SnapshotFilter, all, resolve};
-use keepstone::repo::{CacheDir, RepoError, Repository, Who, Writer, name_of, program};
+use keepstone::repo::{CacheDir, RepoError, Repository, SystemChance, Who, Writer, name_of, pack_name, program};
 use tempfile::TempDir;
 
 use super::scene::{Scene, checked, close, read_back, rotate, saved, scene, snapshot_of};
@@ -187,4 +192,48 @@ fn what_was_planted_stays_refused_when_later_epochs_are_closed() {
     close(&scene.store);
 
     assert_eq!(checked(&scene.store), [name_of::<Snapshot>(&planted).to_string()]);
+}
+
+/// A pack of the holder's that says of a blob that it is something else.
+fn forgery(holder: &Repository) -> (PackId, BlobId) {
+    let real = holder.view().packs().into_keys().next().unwrap();
+    let len = holder.objects().store().len(&pack_name(&real)).unwrap();
+    let inside = holder.look_into_pack(&real, len).unwrap();
+    let blob = inside.directory.blobs[0].blob;
+    let mut sealer =
+        PackSealer::new(&holder.objects().object_keys(), inside.class.object_kind(), b"forged", &SystemChance);
+    let mut bytes = sealer.prefix().to_vec();
+    let mut stored = vec![7; blob.stored_len as usize];
+    sealer.seal(blob, &mut stored);
+    bytes.extend_from_slice(&stored);
+    bytes.extend_from_slice(&sealer.finish(SessionId::from_bytes([9; 32])).0);
+    let id = PackId::of_stored(&bytes);
+    holder.objects().store().put(&pack_name(&id), &bytes).unwrap();
+    (id, blob.id)
+}
+
+#[test]
+fn repair_lists_no_pack_of_a_closed_epoch_that_holds_something_else_than_it_says_and_leaves_what_is_refused() {
+    let (scene, holder) = removed_holder();
+    let planted = holder.objects().put(&eraser(&holder)).unwrap().id();
+    let (forged, blob) = forgery(&holder);
+    let lost = holder.objects().list::<Segment>().unwrap();
+    lost.iter().filter(|id| **id != planted).for_each(|id| holder.objects().delete::<Segment>(id).unwrap());
+
+    let steps = Mutex::new(Vec::new());
+    let on_step = |step: &Step| steps.lock().unwrap().push(step.clone());
+    let counters = WorkCounters::new("objects");
+    let listener = Listener { counters: &counters, on_step: &on_step, interrupted: &|| false };
+    let report = index(&mut open(scene.store.clone()), &IndexOptions::default(), &listener).unwrap();
+
+    assert_eq!((report.packs_damaged, report.segments_damaged), (1, 0));
+    let repository = open(scene.store.clone());
+    let packs = repository.view().packs();
+    assert!(!packs.contains_key(&forged) && packs.len() as u64 == report.packs_added);
+    assert_eq!(repository.view().locate(&blob).unwrap().len(), 1);
+    assert_eq!(read_back(&repository, &scene.root), scene.files);
+    let steps = steps.into_inner().unwrap();
+    let left = |name: String| steps.iter().any(|step| step.stage == Stage::Left && step.object == name);
+    assert!(left(name_of::<Segment>(&planted).to_string()) && left(pack_name(&forged).to_string()), "{steps:?}");
+    assert!(repository.objects().list::<Segment>().unwrap().contains(&planted));
 }

@@ -28,7 +28,7 @@ impl Check<'_> {
         for id in objects.list::<Run>()? {
             match objects.get::<Run>(&id) {
                 Ok(run) => reported.extend(run.snapshots.iter().copied()),
-                Err(RepoError::Missing { .. }) => continue,
+                Err(RepoError::Missing { .. } | RepoError::AfterClosing { .. }) => continue,
                 Err(_) => return Ok(None),
             }
             any = true;

@@ -7,13 +7,15 @@ use rayon::prelude::*;
 
 use super::packs::Salvage;
 use super::records::clear_the_way;
-use super::{Listener, NOT_ITS_HASH, Stage, damage, list_usable, sessions_at_work};
+use super::{Listener, NOT_ITS_HASH, REFUSED, Stage, damage, list_usable, sessions_at_work};
 use crate::format::control::SessionKind;
+use crate::format::pack::Placed;
 use crate::format::segment::Segment;
 use crate::id::{IndexId, PackId, SessionId};
+use crate::ops::scan::Scan;
 use crate::ops::segments::{PackInSegment, Places, SegmentOutline, outline};
 use crate::repo::{
-    Relisting, RepoError, Repository, Result, Usable, Who, WholePack, Writer, name_of, pack_name, packs_of,
+    PackInside, Relisting, RepoError, Repository, Result, Usable, Who, WholePack, Writer, name_of, pack_name, packs_of,
 };
 
 /// How the index is repaired.
@@ -123,6 +125,8 @@ impl Known {
                 Ok(outline) => outlines.push(outline),
                 // Replaced since it was listed.
                 Err(RepoError::Missing { .. }) => {}
+                // Someone else's word: it lists nothing and replaces nothing.
+                Err(RepoError::AfterClosing { .. }) => listener.tell(Stage::Left, name_of::<Segment>(&id), REFUSED),
                 Err(error) => known.damaged.push((id, damage(error)?)),
             }
         }
@@ -354,9 +358,37 @@ impl Judge<'_> {
             Ok(inside) if self.known.damaged.is_empty() && self.at_work.contains(&inside.directory.session) => {
                 Ok(Verdict::AtWork)
             }
+            // Who once had the keys of a closed epoch can make such a pack of anything (format-spec, "Epochs").
+            Ok(inside) if self.is_closed(inside.epoch) => match self.first_bad(id, len, &inside)? {
+                None => Ok(Verdict::Add),
+                Some(why) => Ok(Verdict::Damaged(why)),
+            },
             Ok(_) => Ok(Verdict::Add),
             Err(RepoError::Missing { .. }) => Ok(Verdict::Keep),
             Err(error) => damage(error).map(Verdict::Damaged),
+        }
+    }
+
+    fn is_closed(&self, number: u32) -> bool {
+        let epochs = &self.repository.keychain().keyring.epochs;
+        epochs.find(&number).is_some_and(|epoch| epoch.is_closed())
+    }
+
+    /// Opens every blob of a pack and computes its id; what is wrong with the first that is not what it should be.
+    fn first_bad(&self, id: &PackId, len: u64, inside: &PackInside) -> Result<Option<String>> {
+        let opener = self.repository.opener(id, inside.class)?;
+        let mut first_bad = None;
+        let on_bytes = &mut |bytes| self.listener.read(bytes);
+        let on_blob = &mut |_: &Placed, stored: Result<Vec<u8>>| {
+            if let Err(error) = stored {
+                first_bad.get_or_insert(damage(error)?);
+            }
+            Ok(())
+        };
+        let scan = Scan { repository: self.repository, pack: id, opener: &opener, on_bytes, on_blob };
+        match scan.run(len, &inside.directory.blobs)? == *id.as_bytes() {
+            true => Ok(first_bad),
+            false => Ok(Some(NOT_ITS_HASH.into())),
         }
     }
 }

@@ -83,7 +83,7 @@ fn list_usable(repository: &Repository, session: Option<&mut Announced>) -> Resu
     }
 }
 
-/// The sessions that are at work, but `own`.
+/// The sessions that are at work, but `own`. One that appeared under a closed epoch is not.
 fn sessions_at_work(repository: &Repository, own: Option<SessionId>) -> Result<HashSet<SessionId>> {
     let mut at_work: HashSet<SessionId> = repository.objects().list::<Session>()?.into_iter().collect();
     let mut withdrawn = Vec::new();
@@ -92,7 +92,9 @@ fn sessions_at_work(repository: &Repository, own: Option<SessionId>) -> Result<H
         withdrawn.extend(id.and_then(Id::from_hex));
         Ok(())
     })?;
-    at_work.retain(|id| Some(*id) != own && !withdrawn.contains(id));
+    let is_late =
+        |id: &SessionId| matches!(repository.objects().get::<Session>(id), Err(RepoError::AfterClosing { .. }));
+    at_work.retain(|id| Some(*id) != own && !withdrawn.contains(id) && !is_late(id));
     Ok(at_work)
 }
 
@@ -103,5 +105,8 @@ fn damage(error: RepoError) -> Result<String> {
         other => Err(other),
     }
 }
+
+/// What is said of objects that are refused: they are no damage that a repair could make good.
+const REFUSED: &str = "it appeared under a closed epoch: it is refused, and left where it is";
 
 const NOT_ITS_HASH: &str = "its bytes do not have the hash that it is named by";

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use super::{Listener, Stage, damage};
 use crate::format::control::{Condemned, Forgotten, Run, RunStatus, Session, Snapshot, SnapshotState, Summary};
+use crate::format::epochs::EpochRecord;
 use crate::format::keys::Config;
-use crate::id::{Id, SessionId, SnapshotId};
+use crate::id::{EpochRecordId, Id, SessionId, SnapshotId};
 use crate::ops::snapshots::all_with_checkpoints;
 use crate::repo::{Record, RepoError, Repository, Result, Stored, Who, config_name, name_of};
 use crate::storage::StoreError;
@@ -23,7 +24,8 @@ fn read_all<T: Record>(repository: &Repository) -> Result<ReadAll<T>> {
     for id in repository.objects().list::<T>()? {
         match repository.objects().get::<T>(&id) {
             Ok(value) => read.push(value),
-            Err(RepoError::Missing { .. }) => {}
+            // What is refused says nothing, and stands in nobody's way.
+            Err(RepoError::Missing { .. } | RepoError::AfterClosing { .. }) => {}
             Err(error) => broken.push((id, damage(error)?)),
         }
     }
@@ -56,6 +58,9 @@ pub(super) fn clear_the_way(repository: &Repository, who: &Who, dry_run: bool, l
     }
     let (_, sessions) = read_all::<Session>(repository)?;
     let (_, condemned) = read_all::<Condemned>(repository)?;
+    let (_, mut epochs) = read_all::<EpochRecord>(repository)?;
+    epochs.retain(|(id, _)| !is_named(repository, id));
+    tell::<EpochRecord>(&epochs, "no keyring names it, and it will be removed", listener);
     tell::<Session>(&sessions, "nobody can tell whose it is, and it will be removed", listener);
     tell::<Condemned>(&condemned, "it will be removed: the packs that it named count again", listener);
     if dry_run {
@@ -68,7 +73,9 @@ pub(super) fn clear_the_way(repository: &Repository, who: &Who, dry_run: bool, l
         listener.tell(Stage::Done, config_name(), "it is written again");
     }
     // As when a lease has run out: whoever is taken for dead and is not finds its announcement gone.
-    let removed = u64::from(config.is_some()) + remove::<Session>(repository, &sessions, listener)?;
+    let removed = u64::from(config.is_some())
+        + remove::<EpochRecord>(repository, &epochs, listener)?
+        + remove::<Session>(repository, &sessions, listener)?;
     if condemned.is_empty() {
         return Ok(removed);
     }
@@ -82,6 +89,13 @@ pub(super) fn clear_the_way(repository: &Repository, who: &Who, dry_run: bool, l
         )));
     }
     Ok(removed + remove::<Condemned>(repository, &condemned, listener)?)
+}
+
+/// Whether the keyring needs an epoch record. One that is damaged is recorded anew by `key close --again`.
+fn is_named(repository: &Repository, id: &EpochRecordId) -> bool {
+    let epochs = repository.keychain().keyring.epochs.iter();
+    let mut closings = epochs.filter_map(|epoch| epoch.closing().ok().flatten());
+    closings.any(|closing| closing.records.contains(id))
 }
 
 fn cannot_announce() -> RepoError {

@@ -129,6 +129,10 @@ fn unreadable(
     listener: &Listener<'_>,
 ) -> Result<()> {
     for (id, error) in troubles {
+        if matches!(error, RepoError::AfterClosing { .. }) {
+            listener.tell(Stage::Left, name_of::<Snapshot>(&id), super::REFUSED);
+            continue;
+        }
         match is_loss(&error) {
             true => {
                 listener.tell(Stage::Found, name_of::<Snapshot>(&id), super::damage(error)?);
