@@ -5,5 +5,9 @@
 #[allow(dead_code)]
 mod support;
 
+mod cast;
+mod crashes;
 mod packs;
 mod scene;
+mod schedules;
+mod stage;

@@ -2,14 +2,13 @@
 
 use keepstone::ops::prune::Fate;
 use keepstone::storage::{FaultyStore, MemoryStore, Verb};
-use tempfile::TempDir;
 
 use crate::scene::*;
 use crate::support::*;
 
 #[test]
 fn nothing_goes_while_all_is_needed() {
-    let (store, cache) = (MemoryStore::new(), TempDir::new().unwrap());
+    let (store, cache) = (MemoryStore::new(), scratch());
     make(&store);
     let mut promised = Promised::default();
     promised.back_up(&open(store.clone(), cache.path()), files(0..60, 4000));
@@ -27,7 +26,7 @@ fn nothing_goes_while_all_is_needed() {
 
 #[test]
 fn what_a_forgotten_snapshot_alone_needed_goes() {
-    let (store, cache) = (MemoryStore::new(), TempDir::new().unwrap());
+    let (store, cache) = (MemoryStore::new(), scratch());
     make(&store);
     let mut promised = Promised::default();
     let first = promised.back_up(&open(store.clone(), cache.path()), files(0..100, 4000));
@@ -53,7 +52,7 @@ fn what_a_forgotten_snapshot_alone_needed_goes() {
 
 #[test]
 fn data_packs_that_are_wholly_live_or_wholly_dead_are_not_read() {
-    let (store, cache) = (MemoryStore::new(), TempDir::new().unwrap());
+    let (store, cache) = (MemoryStore::new(), scratch());
     make(&store);
     let mut promised = Promised::default();
     let first = promised.back_up(&open(store.clone(), cache.path()), files(0..200, 4000));
@@ -79,7 +78,7 @@ fn data_packs_that_are_wholly_live_or_wholly_dead_are_not_read() {
 
 #[test]
 fn an_empty_repository_is_pruned_to_nothing() {
-    let (store, cache) = (MemoryStore::new(), TempDir::new().unwrap());
+    let (store, cache) = (MemoryStore::new(), scratch());
     make(&store);
     let id = saved(&back_up(&open(store.clone(), cache.path()), &files(0..30, 4000)));
     forget(&store, &id);

@@ -1,6 +1,7 @@
 //! A repository that several programs work on, and what they were promised.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use keepstone::format::codec::Ascending;
@@ -14,6 +15,7 @@ use keepstone::ops::prune::{Listener, MaxUnused, PruneOptions, PruneReport, Thri
 use keepstone::repo::lease::PATIENCE;
 use keepstone::repo::{RepoError, Repository, Who, name_of};
 use keepstone::storage::{MemoryStore, ObjectName};
+use tempfile::TempDir;
 
 use crate::support::*;
 
@@ -35,6 +37,17 @@ pub fn try_prune(repository: &Repository, options: &PruneOptions) -> Result<Prun
 #[track_caller]
 pub fn pruned(repository: &Repository) -> PruneReport {
     try_prune(repository, &thrifty()).unwrap()
+}
+
+/// A directory for a cache: in memory where the system has room for files there, because nothing that these tests ask
+/// depends on the disk, and a database that is synced costs more than all they do besides.
+pub fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        // Fails if it was done before.
+        let _ = tempfile::env::override_temp_dir(memory);
+    }
+    TempDir::new().unwrap()
 }
 
 /// Records that a snapshot is forgotten, and removes its object.

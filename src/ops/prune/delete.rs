@@ -42,7 +42,7 @@ impl Prune<'_> {
         let verdicts = judge(records, &open);
         self.report.waiting_packs = verdicts.waiting.len() as u64;
         self.report.waiting_for = verdicts.waiting_for;
-        if verdicts.ready.is_empty() && !self.repository.has_many_small_segments() {
+        if verdicts.doomed.is_empty() && verdicts.ready.is_empty() && !self.repository.has_many_small_segments() {
             return Ok(());
         }
         self.writer.session_mut().look_again()?; // D2, D3
@@ -138,23 +138,26 @@ impl Prune<'_> {
 /// D1: who stands in the way of which record.
 fn judge(records: Vec<(CondemnedId, Condemned)>, open: &[Open]) -> Verdicts {
     let mut verdicts = Verdicts::default();
-    let mut blocks = HashSet::new();
+    let (mut blocks, mut ready) = (HashSet::new(), Vec::new());
     for (id, record) in records {
         let saw = |open: &&Open| open.session.as_ref().is_some_and(|session| session.seen.contains(&id));
         let blockers: Vec<&Open> = open.iter().filter(|open| !saw(open)).collect();
         match blockers.is_empty() {
-            true => {
-                verdicts.doomed.extend(record.packs.iter().copied());
-                verdicts.ready.push(id);
-            }
+            true => ready.push((id, record)),
             false => {
                 verdicts.waiting.extend(record.packs.iter().copied());
                 blocks.extend(blockers.iter().map(|open| open.id));
             }
         }
     }
-    // A pack that two records name is for both to carry out.
-    verdicts.doomed.retain(|pack| !verdicts.waiting.contains(pack));
+    // A pack that another record names as well, which must wait, waits; and so does each record that names it: whoever
+    // finds a record gone takes it that its packs are.
+    for (id, record) in ready {
+        verdicts.doomed.extend(record.packs.iter().filter(|pack| !verdicts.waiting.contains(*pack)));
+        if record.packs.iter().all(|pack| !verdicts.waiting.contains(pack)) {
+            verdicts.ready.push(id);
+        }
+    }
     verdicts.waiting_for = open.iter().filter(|open| blocks.contains(&open.id)).cloned().collect();
     verdicts
 }
