@@ -140,7 +140,7 @@ pub(crate) mod tests {
     #[test]
     fn every_command_says_in_a_line_what_it_is_for() {
         let mut commands: Vec<clap::Command> = Cli::command().get_subcommands().cloned().collect();
-        assert_eq!(commands.len(), 22);
+        assert_eq!(commands.len(), 23);
         while let Some(command) = commands.pop() {
             let about = command.get_about().unwrap_or_else(|| panic!("{} has no help", command.get_name())).to_string();
             assert!((10..90).contains(&about.len()), "{about}");
