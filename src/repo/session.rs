@@ -174,11 +174,11 @@ impl Announced {
         &mut self.usable
     }
 
-    /// Whether the announcement is still there. If it is not, someone took this session for dead, and
-    /// what it relied on may be gone.
+    /// Whether the announcement is still there, and the keyring that this session writes under. If it is not,
+    /// someone took this session for dead, and what it relied on may be gone.
     pub fn is_there(&self) -> Result<bool> {
         match self.objects.store().len(&names::of::<Session>(&self.id)) {
-            Ok(_) => Ok(true),
+            Ok(_) => self.objects.watch.is_keyring_there(self.objects.store()),
             Err(StoreError::NotFound { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
