@@ -14,7 +14,7 @@ mod stored;
 use keepstone::format::control::SessionKind;
 use keepstone::id::SessionId;
 use keepstone::repo::{RepoError, Who, Writer};
-use keepstone::storage::Store;
+use keepstone::storage::{Call, FaultyStore, Store, Verb};
 use scene::{add_key, assert_sound, checked, close, read_back, rotate, saved, scene};
 use stored::{About, commit_root, files, noise, open, put_tree};
 
@@ -84,6 +84,42 @@ fn a_writer_that_begins_with_keys_of_before_the_rotation_fails_at_once() {
 
     assert_eq!(close(&scene.store).epochs, [1], "its announcement is withdrawn");
     assert_sound(&scene.store);
+}
+
+#[test]
+fn a_writer_to_whom_the_store_does_not_give_new_keys_does_not_begin() {
+    let scene = scene();
+    let store = FaultyStore::new(scene.store.clone());
+    let old = open(store.clone());
+    let known: Vec<String> = scene.store.objects().into_keys().map(|name| name.to_string()).collect();
+    rotate(&scene.store);
+    let is_new = move |call: &Call| call.name.starts_with("keyring/") && !known.contains(&call.name);
+    let store = store.fail(move |call| call.verb == Verb::Get && is_new(call));
+
+    let begun = Writer::begin(&old, SessionKind::Backup, &Who::default());
+
+    assert!(matches!(begun, Err(RepoError::Store(_))));
+    assert_eq!(store.faults(), 1);
+    assert_eq!(close(&scene.store).epochs, [1], "its announcement is withdrawn");
+}
+
+#[test]
+fn a_writer_whose_keys_were_taken_back_leaves_no_snapshot() {
+    let scene = scene();
+    let keyrings = || scene.store.objects().into_keys().filter(|name| name.as_str().starts_with("keyring/"));
+    let old: Vec<_> = keyrings().collect();
+    rotate(&scene.store);
+    let (first, second) = (open(scene.store.clone()), open(scene.store.clone()));
+    let mut writer = Writer::begin(&first, SessionKind::Backup, &Who::default()).unwrap();
+    let root = put_tree(&first, &writer, &files([("late", noise(3, 20_000))]));
+    // Of two that rotated at once, the one whose keys these are yields.
+    keyrings().filter(|name| !old.contains(name)).for_each(|name| scene.store.delete(&name).unwrap());
+    rotate(&scene.store);
+
+    assert!(matches!(writer.commit(scene::snapshot_of(root)), Err(RepoError::Conflict(_))));
+    assert!(matches!(Writer::begin(&second, SessionKind::Backup, &Who::default()), Err(RepoError::Conflict(_))));
+    let listing = keepstone::ops::snapshots::all(&open(scene.store.clone())).unwrap();
+    assert_eq!((listing.snapshots.len(), listing.troubles.len()), (1, 0), "only the one of before");
 }
 
 #[test]

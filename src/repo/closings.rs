@@ -45,6 +45,11 @@ impl Closings {
 }
 
 impl Objects {
+    /// Whether an epoch is closed.
+    pub(super) fn has_closed_epochs(&self) -> bool {
+        !self.closings.0.is_empty()
+    }
+
     /// Whether the object `id`, which is sealed under `epoch`, counts: whether its epoch is open, or it is
     /// valid under it. No session is at work under a closed epoch.
     ///

@@ -89,6 +89,10 @@ impl<'r> Relisting<'r> {
         if !last.is_empty() || !self.packs.is_empty() {
             self.put_if_there(last)?;
         }
+        // As in D8: what was just put may have come too late to replace anything.
+        if !replaced.is_empty() && !self.session.is_there()? {
+            return Err(taken_for_dead());
+        }
         for id in replaced {
             self.repository.objects().delete::<Segment>(id)?;
         }
@@ -98,9 +102,11 @@ impl<'r> Relisting<'r> {
 
     fn put_if_there(&mut self, replaces: &[IndexId]) -> Result<()> {
         if !replaces.is_empty() && !self.session.is_there()? {
-            return Err(RepoError::Conflict(
-                "this run was paused so long that another took it for dead; nothing was replaced, run it again".into(),
-            ));
+            return Err(taken_for_dead());
+        }
+        if !replaces.is_empty() {
+            // A segment that is sealed under keys that began meanwhile only looked damaged.
+            self.repository.objects().no_epoch_began()?;
         }
         self.put(replaces)
     }
@@ -126,6 +132,12 @@ impl<'r> Relisting<'r> {
         self.written += 1;
         Ok(())
     }
+}
+
+fn taken_for_dead() -> RepoError {
+    RepoError::Conflict(
+        "this run was paused so long that another took it for dead; nothing was removed, run it again".into(),
+    )
 }
 
 fn too_many() -> RepoError {

@@ -60,6 +60,14 @@ impl Repository {
             merge.take(self.objects().get::<Segment>(id)?, omit, &mut seen)?;
         }
         merge.put(&replaces)?;
+        // Looked at again after it was put: whoever took this session for dead may have closed the epoch that it is
+        // sealed under, and then it replaces nothing (format-spec, "Closing").
+        if !session.is_there()? {
+            return Err(RepoError::Conflict(
+                "this run was paused so long that another took it for dead; no index segment was removed, run it again"
+                    .into(),
+            ));
+        }
         let written = merge.written;
         for id in &replaces {
             self.objects().delete::<Segment>(id)?;
@@ -100,8 +108,9 @@ struct Merge<'r> {
 }
 
 impl Merge<'_> {
-    /// Takes what a segment lists but `omit`, and what was taken before.
-    fn take(&mut self, segment: Segment, omit: &HashSet<PackId>, seen: &mut HashSet<PackId>) -> Result<()> {
+    /// Takes what a segment lists but `omit`, and what was taken before. Of two that say different things of a pack
+    /// both are taken, in segments of their own: which is right shows when it is read.
+    fn take(&mut self, segment: Segment, omit: &HashSet<PackId>, seen: &mut HashSet<blake3::Hash>) -> Result<()> {
         let Segment { header, records } = segment;
         let mut placed: Vec<Vec<Placed>> = vec![Vec::new(); header.packs.len()];
         for record in records {
@@ -110,8 +119,11 @@ impl Merge<'_> {
             }
         }
         for (pack, placed) in header.packs.iter().zip(placed) {
-            if omit.contains(&pack.id) || !seen.insert(pack.id) {
+            if omit.contains(&pack.id) || !seen.insert(said(pack, &placed)) {
                 continue;
+            }
+            if self.packs.contains_key(&pack.id) {
+                self.put(&[])?;
             }
             self.blobs += placed.len();
             self.packs.insert(pack.id, (*pack, placed));
@@ -144,6 +156,16 @@ impl Merge<'_> {
         self.written += 1;
         Ok(())
     }
+}
+
+/// What a segment says of a pack, in short.
+fn said(pack: &PackRecord, placed: &[Placed]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(pack.id.as_bytes()).update(&pack.len.to_le_bytes());
+    for placed in placed {
+        hasher.update(&placed.blob.to_bytes()).update(&placed.offset.to_le_bytes());
+    }
+    hasher.finalize()
 }
 
 fn too_many() -> RepoError {

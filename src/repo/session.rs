@@ -103,10 +103,22 @@ fn condemned_packs(objects: &Objects) -> Result<HashSet<PackId>> {
     Ok(packs)
 }
 
+/// The condemned records that a session heeds when it says that it has seen them (A1). One that is refused is not
+/// among them: a prune that was opened before its epoch was closed may believe it, and has to wait for whoever
+/// does not.
+fn heeded(objects: &Objects) -> Result<Vec<CondemnedId>> {
+    let mut ids = objects.list::<Condemned>()?;
+    if objects.has_closed_epochs() {
+        // What cannot be read for another reason ends the announcing when all are read (A4).
+        ids.retain(|id| !matches!(objects.get::<Condemned>(id), Err(RepoError::AfterClosing { .. })));
+    }
+    Ok(ids)
+}
+
 impl Announced {
     /// Announces a session and learns what it may rely on. The order of these steps is the protocol's.
     pub fn announce(objects: &Arc<Objects>, kind: SessionKind, who: &Who) -> Result<Self> {
-        let seen = objects.list::<Condemned>()?;
+        let seen = heeded(objects)?;
         let seen = Ascending::new(seen).map_err(|_| too_many_condemned())?;
         let mut announced = Self::put(objects, kind, who, seen)?;
         // After the announcement: whoever closes our epoch has seen it, or we see what he did before.
@@ -162,11 +174,11 @@ impl Announced {
         &mut self.usable
     }
 
-    /// Whether the announcement is still there. If it is not, someone took this session for dead, and
-    /// what it relied on may be gone.
+    /// Whether the announcement is still there, and the keyring that this session writes under. If it is not,
+    /// someone took this session for dead, and what it relied on may be gone.
     pub fn is_there(&self) -> Result<bool> {
         match self.objects.store().len(&names::of::<Session>(&self.id)) {
-            Ok(_) => Ok(true),
+            Ok(_) => self.objects.watch.is_keyring_there(self.objects.store()),
             Err(StoreError::NotFound { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }

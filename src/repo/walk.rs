@@ -250,7 +250,15 @@ pub fn every_blob(repository: &Repository, root: &TreeRef, each: OnBlob<'_>) -> 
 }
 
 /// Calls `each` for every blob of an entry's own content and attributes.
+///
+/// # Errors
+///
+/// Among others if the entry has an extra that must be understood and is not: it may refer to more.
 pub fn blobs_of_entry(repository: &Repository, entry: &Entry, each: OnBlob<'_>) -> Result<()> {
+    if let Some(tag) = entry.extras.not_understood(KNOWN_IN_CHECKPOINTS) {
+        let object = String::from_utf8_lossy(&entry.key.name).into_owned();
+        return Err(RepoError::NeedsNewer { object, why: format!("its extra {tag:#x} must be understood") });
+    }
     if let Node::File(content) = &entry.node {
         blobs_of_content(repository, content, each)?;
     }

@@ -308,16 +308,17 @@ impl<'r> Writer<'r> {
     /// Ends: what was stored stays, and later runs find it. If snapshots were committed, the run's report is
     /// put, and then they may be reported to people.
     ///
-    /// A report that cannot be put is a warning: the snapshots are good all the same. All that is lost is that
-    /// `check` would notice if one vanished, and that a prune which found a hole in one would call it
-    /// unconfirmed.
-    pub fn finish(self, ending: &Ending) -> Result<()> {
+    /// A report that cannot be put is a warning, and `false`: the snapshots are good all the same. All that is lost
+    /// is that `check` would notice if one vanished, and that a prune which found a hole in one would call it
+    /// unconfirmed; so what they take the place of should stay.
+    pub fn finish(self, ending: &Ending) -> Result<bool> {
         self.flush()?;
         let objects = self.repository.objects();
-        if let Err(error) = run::put(objects, self.session.id(), &self.who.host, &self.committed, ending) {
+        let put = run::put(objects, self.session.id(), &self.who.host, &self.committed, ending);
+        if let Err(error) = &put {
             tracing::warn!("the snapshots are good, but the report of this run could not be stored: {error}");
         }
-        Ok(())
+        Ok(put.is_ok())
     }
 }
 

@@ -6,8 +6,12 @@ use keepstone::format::extras::Extras;
 use keepstone::format::segment::{Segment, SegmentHeader};
 use keepstone::format::tree::Time;
 use keepstone::id::{IndexId, SessionId};
+use keepstone::ops::progress::WorkCounters;
+use keepstone::ops::prune::{Listener, PruneOptions, Thrift, prune};
 use keepstone::ops::snapshots::{SnapshotFilter, all, resolve};
-use keepstone::repo::{CacheDir, RepoError, Repository, Who, Writer, name_of, program};
+use keepstone::repo::lease::PATIENCE;
+use keepstone::repo::{CacheDir, RepoError, Repository, Who, Writer, name_of, pack_name, program};
+use keepstone::storage::Store;
 use tempfile::TempDir;
 
 use super::scene::{Scene, checked, close, read_back, rotate, saved, scene, snapshot_of};
@@ -115,6 +119,29 @@ fn a_planted_condemnation_condemns_nothing() {
     drop(writer);
     assert_eq!(checked(&scene.store), [name_of::<Condemned>(&planted).to_string()]);
     assert_all_is_as_it_was(&scene);
+}
+
+#[test]
+fn a_prune_that_still_believes_a_planted_condemnation_waits_for_whoever_does_not() {
+    let scene = scene();
+    let holder = open(scene.store.clone());
+    rotate(&scene.store);
+    let before_the_closing = open(scene.store.clone());
+    assert_eq!(close(&scene.store).epochs, [1]);
+    let packs = holder.view().packs().len() as u64;
+    holder.objects().put(&condemnation(&holder)).unwrap();
+    let after_it = open(scene.store.clone());
+    let writer = Writer::begin(&after_it, SessionKind::Backup, &Who::default()).unwrap();
+
+    let options = PruneOptions { who: Who::default(), thrift: Thrift::default(), patience: PATIENCE };
+    let listener = Listener { counters: &WorkCounters::new("nodes"), interrupted: &|| false, on_plan: &|_| () };
+    let report = prune(&before_the_closing, &options, &listener).unwrap();
+
+    assert_eq!((report.waiting_packs, report.deleted.packs), (packs, 0));
+    assert_eq!(report.waiting_for[0].id, writer.session().id());
+    let relied_on = writer.session().usable().packs();
+    assert!(!relied_on.is_empty());
+    assert!(relied_on.keys().all(|pack| scene.store.len(&pack_name(pack)).is_ok()));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Which packs go, which stay, and which are rewritten.
 
 use keepstone::ops::prune::Fate;
+use keepstone::repo::RepoError;
 use keepstone::storage::{FaultyStore, MemoryStore, Verb};
 
 use crate::scene::*;
@@ -48,6 +49,36 @@ fn what_a_forgotten_snapshot_alone_needed_goes() {
     // And the repository still works.
     promised.back_up(&open(store.clone(), cache.path()), files(0..130, 4000));
     promised.assert_kept(&store);
+}
+
+#[test]
+fn a_prune_that_is_taken_for_dead_when_it_replaces_segments_removes_none() {
+    let (store, cache) = (MemoryStore::new(), scratch());
+    make(&store);
+    let mut promised = Promised::default();
+    let first = promised.back_up(&open(store.clone(), cache.path()), files(0..100, 4000));
+    promised.back_up(&open(store.clone(), cache.path()), files(90..120, 4000));
+    promised.0.remove(&first);
+    forget(&store, &first);
+    let before = names(&store, "index/");
+    let below = store.clone();
+    let watched = FaultyStore::new(store.clone()).rule(move |call| {
+        let replaces = call.verb == Verb::Put && call.name.starts_with("index/");
+        if replaces && !names(&below, "condemned/").is_empty() {
+            names(&below, "sessions/").iter().for_each(|name| drop(below.remove(name)));
+        }
+        None
+    });
+
+    let ended = try_prune(&open(watched, cache.path()), &thrifty());
+
+    assert!(matches!(ended, Err(RepoError::Conflict(_))), "{ended:?}");
+    let after = names(&store, "index/");
+    assert!(before.iter().all(|name| after.contains(name)), "the new segment may count for nobody");
+    promised.assert_kept(&store);
+    pruned(&open(store.clone(), cache.path()));
+    promised.assert_kept(&store);
+    assert_sound(&store);
 }
 
 #[test]

@@ -155,7 +155,7 @@ pub(super) fn confirm(
     let (reported, at_work) = (reported_good(repository)?, ids(open));
     let is_good = |id: &&SnapshotId| {
         let may_become_good = roots.get(id).is_some_and(|(_, session)| at_work.contains(session));
-        reported.contains(*id) || may_become_good
+        may_become_good || reported.as_ref().is_none_or(|reported| reported.contains(*id))
     };
     let good = reach(repository, roots, roots.keys().filter(is_good), listener)?.whole()?;
     let usage = measure(repository, usable, &Needed(vec![&good]), listener)?;
@@ -178,18 +178,21 @@ pub(super) fn confirm(
     Ok((walks, unconfirmed))
 }
 
-/// The snapshots that some run reported.
-fn reported_good(repository: &Repository) -> Result<HashSet<SnapshotId>> {
+/// The snapshots that some run reported; `None` if there is no run: then nothing is known.
+fn reported_good(repository: &Repository) -> Result<Option<HashSet<SnapshotId>>> {
     let objects = repository.objects();
-    let mut reported = HashSet::new();
+    let (mut reported, mut any) = (HashSet::new(), false);
     for id in objects.list::<Run>()? {
         match objects.get::<Run>(&id) {
-            Ok(run) => reported.extend(run.snapshots.iter().copied()),
+            Ok(run) => {
+                reported.extend(run.snapshots.iter().copied());
+                any = true;
+            }
             Err(RepoError::Missing { .. } | RepoError::AfterClosing { .. }) => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(reported)
+    Ok(any.then_some(reported))
 }
 
 fn damaged(object: &str, why: &str) -> RepoError {

@@ -76,9 +76,10 @@ pub fn index(repository: &mut Repository, options: &IndexOptions, listener: &Lis
     plan.tell(&known, listener);
     let mut report = IndexReport { objects_mended, ..plan.report(&known) };
     if let Some(mut writer) = writer.filter(|_| !plan.is_empty()) {
-        report.segments_written = plan.execute(repository, &writer)?;
+        // First what only condemned packs hold: once the damaged segments are gone, nobody knows to look there.
         plan.rescue(repository, &mut writer, &usable, listener)?;
         writer.flush()?;
+        report.segments_written = plan.execute(repository, &writer)?;
         listener.tell(Stage::Done, "index", format!("{} segments written", report.segments_written));
     }
     Ok(report)

@@ -1,7 +1,7 @@
 //! Damaged packs: what can still be read is stored anew, and then they are condemned. Prune deletes them
 //! (format-spec, "Order of writes", "Repair").
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Listener, NOT_ITS_HASH, Stage, damage, list_usable};
@@ -131,7 +131,7 @@ struct Examine<'a> {
 
 impl Examine<'_> {
     /// The damaged ones of those that were asked for.
-    fn all(&self, stored: &std::collections::HashMap<PackId, u64>, report: &mut PacksReport) -> Result<Vec<PackId>> {
+    fn all(&self, stored: &HashMap<PackId, u64>, report: &mut PacksReport) -> Result<Vec<PackId>> {
         let chosen: BTreeSet<PackId> = match self.options.packs.is_empty() {
             true => stored.keys().copied().collect(),
             false => self.options.packs.iter().copied().collect(),
@@ -159,7 +159,7 @@ impl Examine<'_> {
         Ok(damaged)
     }
 
-    fn is_gone(&self, id: &PackId, stored: &std::collections::HashMap<PackId, u64>) -> bool {
+    fn is_gone(&self, id: &PackId, stored: &HashMap<PackId, u64>) -> bool {
         !stored.contains_key(id) && self.repository.objects().store().len(&pack_name(id)).is_err()
     }
 
@@ -201,19 +201,20 @@ pub(super) struct Salvage<'a> {
     lengths: BTreeMap<PackId, u64>,
     listed: BTreeMap<PackId, BTreeSet<u64>>,
     rescued: HashSet<BlobId>,
-    elsewhere: HashSet<BlobId>,
+    /// Blobs that are whole in another pack, and that pack.
+    elsewhere: HashMap<BlobId, PackId>,
     unreadable: BTreeSet<BlobId>,
 }
 
 impl<'a> Salvage<'a> {
     pub(super) fn new(repository: &'a Repository, listener: &'a Listener<'a>) -> Self {
         let (lengths, listed) = (BTreeMap::new(), BTreeMap::new());
-        let (rescued, elsewhere, unreadable) = (HashSet::new(), HashSet::new(), BTreeSet::new());
+        let (rescued, elsewhere, unreadable) = (HashSet::new(), HashMap::new(), BTreeSet::new());
         Salvage { repository, listener, lengths, listed, rescued, elsewhere, unreadable }
     }
 
     fn lost(&self) -> impl Iterator<Item = &BlobId> {
-        self.unreadable.iter().filter(|id| !self.rescued.contains(id) && !self.elsewhere.contains(id))
+        self.unreadable.iter().filter(|id| !self.rescued.contains(id) && !self.elsewhere.contains_key(id))
     }
 
     /// Salvages these packs, and those that turn out to be damaged on the way. Gives all of them; what was
@@ -230,6 +231,8 @@ impl<'a> Salvage<'a> {
                 self.listener.looked_at(1)?;
                 let blobs = indexed.get(id).map(Vec::as_slice).unwrap_or_default();
                 let also = self.one(id, blobs, &damaged, writer.as_deref_mut())?;
+                // What was found in them is not elsewhere any more: it is to be rescued out of them.
+                self.elsewhere.retain(|_, pack| !also.contains(pack));
                 open.extend(also.iter().filter(|id| damaged.insert(**id)));
             }
         }
@@ -312,11 +315,11 @@ impl<'a> Salvage<'a> {
         writer: Option<&mut Writer<'_>>,
     ) -> Result<()> {
         let id = placed.blob.id;
-        if self.rescued.contains(&id) || self.elsewhere.contains(&id) {
+        if self.rescued.contains(&id) || self.elsewhere.contains_key(&id) {
             return Ok(());
         }
-        if self.is_whole_elsewhere(placed, damaged, also)? {
-            self.elsewhere.insert(id);
+        if let Some(pack) = self.whole_elsewhere(placed, damaged, also)? {
+            self.elsewhere.insert(id, pack);
             return Ok(());
         }
         match stored {
@@ -336,13 +339,13 @@ impl<'a> Salvage<'a> {
         Ok(())
     }
 
-    /// Whether another pack holds the blob, and that copy can be read. Packs whose copies cannot are damaged too.
-    fn is_whole_elsewhere(
+    /// Another pack that holds the blob, if that copy can be read. Packs whose copies cannot are damaged too.
+    fn whole_elsewhere(
         &self,
         placed: &Placed,
         damaged: &BTreeSet<PackId>,
         also: &mut BTreeSet<PackId>,
-    ) -> Result<bool> {
+    ) -> Result<Option<PackId>> {
         let mut locations = self.repository.view().locate(&placed.blob.id)?;
         locations.retain(|location| {
             let is_trusted = self.lengths.get(&location.pack) == Some(&location.pack_len);
@@ -350,7 +353,7 @@ impl<'a> Salvage<'a> {
         });
         for location in locations.iter().filter(|location| !also.contains(&location.pack)).collect::<Vec<_>>() {
             match self.repository.read_stored(location) {
-                Ok(_) => return Ok(true),
+                Ok(_) => return Ok(Some(location.pack)),
                 Err(RepoError::Missing { .. }) => {}
                 Err(error) => {
                     let why = damage(error)?;
@@ -359,7 +362,7 @@ impl<'a> Salvage<'a> {
                 }
             }
         }
-        Ok(false)
+        Ok(None)
     }
 }
 

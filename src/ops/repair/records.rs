@@ -67,6 +67,8 @@ pub(super) fn clear_the_way(repository: &Repository, who: &Who, dry_run: bool, l
         return Ok(0);
     }
     repository.keychain().may_write()?;
+    // What is sealed under keys that began meanwhile looks damaged to this program.
+    repository.objects().no_epoch_began()?;
     if config.is_some() {
         let bytes = Config { repository: repository.id() }.to_bytes();
         repository.objects().store().put(&config_name(), &bytes)?;
@@ -169,6 +171,8 @@ impl Recorded {
         if !self.runs.is_empty() {
             report_all(repository, who)?;
         }
+        // After the report was put: no session stands for it. And what is sealed under newer keys is not damaged.
+        repository.objects().no_epoch_began()?;
         remove::<Run>(repository, &self.runs, listener)?;
         remove::<Forgotten>(repository, &self.forgotten, listener)?;
         Ok(())

@@ -98,7 +98,10 @@ pub fn snapshots(
         }
         goes.push(*id);
     }
-    keeper.finish()?;
+    if !keeper.finish()? {
+        let why = "the report of this run could not be stored; nothing is forgotten, run it again";
+        return Err(RepoError::Conflict(why.into()));
+    }
     if options.forget && !goes.is_empty() {
         report.forgotten = forget(repository, &goes, options, listener)?;
     }

@@ -150,9 +150,9 @@ impl<'r> Keeper<'r> {
         Ok(Some(id))
     }
 
-    /// Records what was committed, and ends.
-    pub fn finish(self) -> Result<()> {
-        self.writer.map_or(Ok(()), |writer| writer.finish(&Ending::done(self.started)))
+    /// Records what was committed, and ends. Says whether it is recorded.
+    pub fn finish(self) -> Result<bool> {
+        self.writer.map_or(Ok(true), |writer| writer.finish(&Ending::done(self.started)))
     }
 }
 

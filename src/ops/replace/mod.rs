@@ -140,7 +140,8 @@ fn replace(
         // Those that were replaced until then are not left there twice. First the report of the new ones: without
         // it nobody could know that they were ever good.
         match keeper.finish() {
-            Ok(()) => forget(repository, &replaced, why, options, listener)?,
+            Ok(true) => forget(repository, &replaced, why, options, listener)?,
+            Ok(false) => leave(&replaced, options, listener),
             Err(error) => return ended.and(Err(error)),
         }
         ended?;
@@ -177,6 +178,14 @@ fn replace_one(
 /// Whether others may fare better.
 fn concerns_only_it(error: &RepoError) -> bool {
     error.class() == Class::Corrupt || matches!(error, RepoError::Refused(_) | RepoError::NeedsNewer { .. })
+}
+
+/// The new snapshots are good, and nobody recorded it.
+fn leave(replaced: &[SnapshotId], options: &ReplaceOptions, listener: &Listener<'_>) {
+    for id in replaced.iter().filter(|_| options.originals == Originals::Forget) {
+        let why = "the report of this run could not be stored";
+        (listener.on_outcome)(id, &Outcome::NotForgotten(RepoError::Conflict(why.into())));
+    }
 }
 
 fn forget(

@@ -6,7 +6,7 @@ use crate::crypto::{CryptoError, SlotSecret, open_keyring};
 use crate::format::keys::{Key, Keyring, KeyringHeader};
 use crate::format::limits::OBJECT_MAX;
 use crate::id::KeyringId;
-use crate::repo::error::{RepoError, Result};
+use crate::repo::error::{Class, RepoError, Result};
 use crate::repo::names::{self, KeyringObject};
 use crate::repo::objects::{get_named, list_ids};
 use crate::storage::Store;
@@ -16,20 +16,38 @@ pub(super) struct StoredKeyrings {
     keyrings: Vec<(KeyringId, Vec<u8>, KeyringHeader)>,
     /// All that were listed, what cannot be read among them.
     pub(super) listed: BTreeSet<KeyringId>,
+    /// Why the store did not give one of them.
+    not_given: Option<RepoError>,
 }
 
 impl StoredKeyrings {
     pub(super) fn read(store: &dyn Store) -> Result<Self> {
-        let mut stored = StoredKeyrings { keyrings: Vec::new(), listed: list(store)? };
+        let mut stored = StoredKeyrings { keyrings: Vec::new(), listed: list(store)?, not_given: None };
         for id in stored.listed.clone() {
             match read_keyring(store, &id) {
                 Ok((bytes, header)) => stored.keyrings.push((id, bytes, header)),
                 // Another one that changes keys took its own back.
                 Err(RepoError::Missing { .. }) => {}
-                Err(error) => tracing::warn!("{error}"),
+                Err(error) => {
+                    tracing::warn!("{error}");
+                    if error.class() == Class::Unavailable {
+                        stored.not_given.get_or_insert(error);
+                    }
+                }
             }
         }
         Ok(stored)
+    }
+
+    /// All of them, for whoever decides by what is not there.
+    ///
+    /// # Errors
+    ///
+    /// If the store failed to give one: it may be the one that changes everything. What was given and makes no
+    /// sense is no obstacle, or anybody could put one in the way.
+    pub(super) fn read_all(store: &dyn Store) -> Result<Self> {
+        let mut stored = Self::read(store)?;
+        stored.not_given.take().map_or(Ok(stored), Err)
     }
 
     /// All of them: id, bytes, header.

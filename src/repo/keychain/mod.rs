@@ -225,8 +225,9 @@ impl Keychain {
                 self.listed.insert(put);
                 return Ok(());
             }
-            below.iter().try_for_each(|name| store.delete(name))?;
+            // The keyring first: what it names must be there as long as it is.
             store.delete(&names::of::<KeyringObject>(&put))?;
+            below.iter().try_for_each(|name| store.delete(name))?;
             let stored = StoredKeyrings::read(store)?;
             let branch = stored.newest(&self.secret)?;
             self.id = *branch.ids.last().expect("a branch has a newest generation");
@@ -238,7 +239,7 @@ impl Keychain {
     /// To notice later that the keys changed.
     pub(super) fn watch(&self) -> KeyWatch {
         let epoch = self.keyring.current_epoch().map_or(0, |epoch| epoch.number);
-        KeyWatch { secret: self.secret.clone(), listed: self.listed.clone(), epoch }
+        KeyWatch { secret: self.secret.clone(), keyring: self.id, listed: self.listed.clone(), epoch }
     }
 
     /// Whether no other object claims to be of the generation that `put` is.
@@ -250,7 +251,7 @@ impl Keychain {
             header.prefix.epoch == self.keyring.generation.saturating_add(1)
                 && (leaves_us_out || open_keyring(bytes, &self.secret, &self.keyring.next_auth).is_ok())
         };
-        let stored = StoredKeyrings::read(store)?;
+        let stored = StoredKeyrings::read_all(store)?;
         Ok(!stored.iter().any(|(id, bytes, header)| id != put && is_rival(bytes, header)))
     }
 
