@@ -12,6 +12,8 @@ mod interruptions;
 mod keys;
 #[path = "cli/refusals.rs"]
 mod refusals;
+#[path = "cli/repair.rs"]
+mod repair;
 #[path = "cli/replace.rs"]
 mod replace;
 #[path = "cli/round_trip.rs"]

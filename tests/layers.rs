@@ -56,6 +56,10 @@ const WORLD: &[&str] = &[
     "rustix::system",
     "rustix::time",
     "rustix::net",
+    "tokio",
+    "reqwest",
+    "openssh",
+    "openssh_sftp_client",
 ];
 
 /// A file of `src/`.

@@ -2,7 +2,10 @@
 //!
 //! To add a store, add a line to the table at [`for_every_store`].
 
+use keepstone::storage::remote::RemoteStore;
 use keepstone::storage::{FaultyStore, Listed, LocalStore, MemoryStore, ObjectName, Store, StoreError};
+
+mod servers;
 
 #[path = "storage_contract/faults.rs"]
 mod faults;
@@ -35,6 +38,30 @@ fn faulty_local() -> Subject<FaultyStore> {
     Subject { store: FaultyStore::new(store), _place }
 }
 
+fn remote(kind: servers::Kind) -> Subject<RemoteStore> {
+    Subject { store: servers::spot(kind).store(), _place: None }
+}
+
+fn s3() -> Subject<RemoteStore> {
+    remote(servers::Kind::S3)
+}
+
+fn azblob() -> Subject<RemoteStore> {
+    remote(servers::Kind::Azblob)
+}
+
+fn gcs() -> Subject<RemoteStore> {
+    remote(servers::Kind::Gcs)
+}
+
+fn sftp() -> Subject<RemoteStore> {
+    remote(servers::Kind::Sftp)
+}
+
+fn webdav() -> Subject<RemoteStore> {
+    remote(servers::Kind::Webdav)
+}
+
 /// Runs every promise of [`promises`] against every store of the table.
 macro_rules! for_every_store {
     ($($promise:ident),+ $(,)?) => {
@@ -43,6 +70,11 @@ macro_rules! for_every_store {
             memory_store => memory,
             faulty_store => faulty,
             faulty_store_over_a_local_one => faulty_local,
+            s3_store => s3,
+            azblob_store => azblob,
+            gcs_store => gcs,
+            sftp_store => sftp,
+            webdav_store => webdav,
         );
     };
     (@table $promises:tt $($module:ident => $make:ident,)+) => {

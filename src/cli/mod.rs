@@ -25,6 +25,7 @@ pub mod progress;
 pub mod render;
 pub mod settings;
 pub mod signals;
+pub mod stores;
 pub mod values;
 
 pub use context::{Context, Form, Output, Volume};
@@ -80,6 +81,7 @@ fn dispatch(context: &Context, command: &Command) -> Result<Exit, Failure> {
         Command::Stats(args) => commands::stats::run(context, args),
         Command::Cat(args) => commands::cat::run(context, args),
         Command::Forget(args) => commands::forget::run(context, args),
+        Command::Repair(args) => commands::repair::run(context, args),
         Command::Check(args) => commands::check::run(context, args),
         Command::Tag(args) => commands::replace::tag(context, args),
         Command::Rewrite(args) => commands::replace::rewrite(context, args),

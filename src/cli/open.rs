@@ -1,14 +1,13 @@
 //! From settings to an opened repository, and from its errors to exit codes. Touches the world: host and
 //! account names.
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::args::from::FromArgs;
 use super::exit::{Exit, Failure};
 use super::settings::{self, Cache};
 use super::values::Place;
-use super::{Context, Form};
+use super::{Context, Form, stores};
 use crate::repo::{CacheDir, RepoError, Repository, SystemChance, Who};
 use crate::storage::{LocalStore, Store, StoreError};
 
@@ -25,7 +24,7 @@ pub fn second_repository(context: &Context, from: &FromArgs) -> Result<Repositor
         Failure::usage("no repository to copy from is named")
             .hint("give --from-repo PLACE or --from-repository-file FILE, or set KEEPSTONE_FROM_REPOSITORY")
     })?;
-    let store = store_at(&path_of(place)?)?;
+    let store = stores::existing(context, &place)?;
     let password = context.second_password(from)?;
     let repository = Repository::open(store, password.as_bytes(), &cache_dir(context), Box::new(SystemChance));
     let repository = repository.map_err(failure)?;
@@ -70,7 +69,8 @@ pub fn sweep(context: &Context) {
     let a_week = Duration::from_secs(7 * 24 * 60 * 60);
     let Some(since) = SystemTime::now().checked_sub(a_week) else { return };
     // It only takes room; a backup does not fail for it.
-    let swept = local_path(context).ok().and_then(|path| LocalStore::open(&path).ok()?.discard_abandoned(since).ok());
+    let Ok(Place::Path(path)) = context.settings().repository() else { return };
+    let swept = LocalStore::open(&path).ok().and_then(|store| store.discard_abandoned(since).ok());
     if let Some(removed @ 1..) = swept {
         context.note(format!("removed {removed} files that killed backups had left unfinished"));
     }
@@ -78,28 +78,7 @@ pub fn sweep(context: &Context) {
 
 /// The store of an existing repository.
 pub fn store(context: &Context) -> Result<Box<dyn Store>, Failure> {
-    store_at(&local_path(context)?)
-}
-
-fn store_at(path: &Path) -> Result<Box<dyn Store>, Failure> {
-    match LocalStore::open(path) {
-        Ok(store) => Ok(Box::new(store)),
-        Err(StoreError::NoPlace { place }) => Err(failure(RepoError::NoRepository { place })),
-        Err(error) => Err(failure(error.into())),
-    }
-}
-
-/// The directory that the repository is in.
-pub fn local_path(context: &Context) -> Result<PathBuf, Failure> {
-    path_of(context.settings().repository()?)
-}
-
-fn path_of(place: Place) -> Result<PathBuf, Failure> {
-    match place {
-        Place::Path(path) => Ok(path),
-        Place::Url { scheme, .. } => Err(Failure::usage(format!("repositories at {scheme}:// cannot be used yet"))
-            .hint("this version keeps repositories in local directories; give a path")),
-    }
+    stores::existing(context, &context.settings().repository()?)
 }
 
 /// Where the cache of this command is.

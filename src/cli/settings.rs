@@ -1,7 +1,7 @@
 //! Settings: what flags and the environment say, flags first. Touches the disk.
 
 use std::fs;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use super::args::GlobalArgs;
@@ -18,6 +18,10 @@ pub struct Settings {
     pub cache: Cache,
     /// How many threads work; `None`: as many as there are processors.
     pub threads: Option<NonZeroUsize>,
+    /// What goes to the store is no faster, in KiB a second.
+    pub limit_upload: Option<NonZeroU32>,
+    /// What comes from the store is no faster, in KiB a second.
+    pub limit_download: Option<NonZeroU32>,
     /// Options of the store.
     pub store_options: Vec<StoreOption>,
     /// `KEEPSTONE_HOST`; `--host` of `backup` overrides it.
@@ -89,6 +93,8 @@ impl Settings {
             )?,
             cache: cache(flags, environment),
             threads: flags.threads,
+            limit_upload: flags.limit_upload,
+            limit_download: flags.limit_download,
             store_options: flags.options.clone(),
             host: environment.text("KEEPSTONE_HOST")?,
             compression: environment.value("KEEPSTONE_COMPRESSION")?,

@@ -78,6 +78,9 @@ pub struct Snapshot {
     pub extras: Extras,
 }
 
+/// The tag of a snapshot's extra that says which snapshot of the same repository it was made from.
+pub const MADE_FROM_TAG: u32 = 2;
+
 /// A path as bytes.
 pub type PathBytes = Bytes<PATH_MAX>;
 impl super::codec::Keyed for PathBytes {

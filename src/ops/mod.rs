@@ -1,4 +1,4 @@
-//! Operations: backup, restore, check, list, diff, forget; and the ports that say what they need of a source or
+//! Operations: backup, restore, check, repair, list, diff, forget; and the ports that say what they need of a source or
 //! a target.
 
 pub mod backup;
@@ -14,8 +14,11 @@ pub mod list;
 pub mod pattern;
 pub mod progress;
 pub mod prune;
+pub mod repair;
 pub mod replace;
 pub mod restore;
+mod scan;
+mod segments;
 pub mod snapshots;
 pub mod source;
 pub mod stats;

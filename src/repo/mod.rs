@@ -16,9 +16,11 @@ mod packer;
 mod packs;
 mod pins;
 mod reader;
+mod relist;
 mod replace;
 mod run;
 mod session;
+mod small;
 pub mod split;
 pub mod walk;
 mod world;
@@ -39,6 +41,7 @@ pub use names::{
 pub use objects::{Durable, Objects};
 pub use packs::PackInside;
 pub use reader::noun;
+pub use relist::{Relisting, WholePack, packs_of};
 pub use replace::Replaced;
 pub use run::Ending;
 pub use session::{Announced, Usable, Who, program};
@@ -91,7 +94,7 @@ pub fn init(
     profile: Argon2Profile,
     chance: &dyn Chance,
 ) -> Result<RepositoryId> {
-    refuse_occupied(store)?;
+    must_be_vacant(store)?;
     keychain::create(store, passphrase, label, settings, None, profile, chance)
 }
 
@@ -106,12 +109,13 @@ pub fn init_related(
     profile: Argon2Profile,
     chance: &dyn Chance,
 ) -> Result<RepositoryId> {
-    refuse_occupied(store)?;
+    must_be_vacant(store)?;
     let settings = Settings { pack_size, ..other.keyring.settings };
     keychain::create(store, passphrase, label, settings, Some(&other.keyring), profile, chance)
 }
 
-fn refuse_occupied(store: &dyn Store) -> Result<()> {
+/// Refuses a store that holds a repository already.
+pub fn must_be_vacant(store: &dyn Store) -> Result<()> {
     match store.len(&names::config()) {
         Ok(_) => Err(RepoError::Occupied { place: store.place() }),
         Err(StoreError::NotFound { .. }) => Ok(()),
@@ -146,8 +150,9 @@ impl Repository {
         let keys = Keyset::new(&keychain.keyring);
         let (view, first_sync) = IndexView::open(&cache_dir.join("index"), keys.current())?;
         let meta_cache = Some(MetaCache::open(&cache_dir.join("meta"))?);
+        let small = small::SmallCache::open(&cache_dir.join("small"))?;
         let (closings, watch) = (Closings::of(&keychain.keyring), keychain.watch());
-        let objects = Arc::new(Objects { store, repository, keys, chance, closings, watch });
+        let objects = Arc::new(Objects { store, repository, keys, chance, closings, watch, small });
         let mut opened = Repository {
             objects,
             keychain,

@@ -4,6 +4,7 @@ use super::closings::Closings;
 use super::error::{RepoError, Result};
 use super::keychain::KeyWatch;
 use super::names::{self, Record, Stored};
+use super::small::SmallCache;
 use crate::crypto::{Chance, Keyset, ObjectKeys, Sealed};
 use crate::format::envelope::ObjectKind;
 use crate::format::limits::{OBJECT_MAX, SEGMENT_MAX};
@@ -34,6 +35,8 @@ pub struct Objects {
     pub(super) chance: Box<dyn Chance>,
     pub(super) closings: Closings,
     pub(super) watch: KeyWatch,
+    /// Copies of small objects.
+    pub(super) small: SmallCache,
 }
 
 impl Objects {
@@ -66,7 +69,15 @@ impl Objects {
     /// The same, and the epoch that it is sealed under.
     pub fn get_with_epoch<T: Record>(&self, id: &Id<T::Mark>) -> Result<(T, u32)> {
         let name = names::of::<T>(id);
-        let sealed = Sealed::<T>::claimed(get_named(self.store(), &name, id, max_len::<T>())?);
+        let bytes = match self.small.get::<T>(id) {
+            Some(bytes) => bytes,
+            None => {
+                let bytes = get_named(self.store(), &name, id, max_len::<T>())?;
+                self.small.put::<T>(id, &bytes);
+                bytes
+            }
+        };
+        let sealed = Sealed::<T>::claimed(bytes);
         let opened = self.object_keys().open(&sealed).map_err(|error| RepoError::unopened(&name, error))?;
         let epoch = self.refuse_late(id, &sealed)?;
         opened.decode().map(|value| (value, epoch)).map_err(|error| RepoError::malformed(&name, error))
@@ -91,19 +102,34 @@ impl Objects {
 
     /// Seals `value` and stores it durably.
     pub fn put<T: Record>(&self, value: &T) -> Result<Durable<Id<T::Mark>>> {
+        self.put_by(value, |name, bytes| self.store.put(name, bytes))
+    }
+
+    /// The same, with a put that the store never tries again by itself: after an unclear result, this id is over.
+    pub fn put_once<T: Record>(&self, value: &T) -> Result<Durable<Id<T::Mark>>> {
+        self.put_by(value, |name, bytes| self.store.put_once(name, bytes))
+    }
+
+    fn put_by<T: Record>(
+        &self,
+        value: &T,
+        put: impl FnOnce(&ObjectName, &[u8]) -> crate::storage::Result<()>,
+    ) -> Result<Durable<Id<T::Mark>>> {
         let sealed = self.object_keys().seal(value, self.chance());
         let (len, max) = (sealed.as_stored().len() as u64, max_len::<T>());
         if len > max {
             return Err(RepoError::Refused(format!("an object in {} of {len} bytes; readers take {max}", T::DIR)));
         }
         let id = Id::of_stored(sealed.as_stored());
-        self.store.put(&names::of::<T>(&id), sealed.as_stored())?;
+        put(&names::of::<T>(&id), sealed.as_stored())?;
         Ok(Durable::after_put(id))
     }
 
     /// The ids of all `T`s, ascending.
     pub fn list<T: Stored>(&self) -> Result<Vec<Id<T::Mark>>> {
-        list_ids(self.store(), T::DIR)
+        let ids = list_ids(self.store(), T::DIR)?;
+        self.small.retain::<T>(&ids);
+        Ok(ids)
     }
 
     /// Removes the `T` named `id`.

@@ -2,7 +2,7 @@
 
 use super::error::{RepoError, Result};
 use super::reader::DECOMPRESSOR;
-use super::{Repository, names};
+use super::{Location, Repository, names};
 use crate::crypto::{Namer, PackOpener};
 use crate::format::envelope::{ObjectKind, PREFIX_LEN, Prefix};
 use crate::format::pack::{BlobHeader, Compression, Directory, Placed, TRAILER_STORED_LEN};
@@ -11,6 +11,9 @@ use crate::id::PackId;
 
 /// Bytes at the end of a pack that are read first: its trailer, and nearly always all of its directory.
 const TAIL: u64 = 64 << 10;
+
+/// Bytes that are asked of the store at a time when all of a pack is.
+const WINDOW: u64 = 4 << 20;
 
 /// A pack as it describes itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +47,34 @@ impl Repository {
     pub fn pack_prefix(&self, id: &PackId) -> Result<Prefix> {
         let prefix = self.read_pack_range(id, 0, PREFIX_LEN as u64)?;
         let split = Prefix::split(&prefix).map_err(|error| RepoError::malformed(names::pack(id), error));
-        split.map(|(prefix, _)| prefix)
+        split.map(|(prefix, _)| prefix).map_err(|error| self.blamed(id, error))
+    }
+
+    /// One flipped bit can make a pack look as if a newer keepstone had written it: then its name tells.
+    pub(super) fn blamed(&self, id: &PackId, error: RepoError) -> RepoError {
+        let is_newer = matches!(error, RepoError::NeedsNewer { .. });
+        let intact = || {
+            let len = self.objects().store().len(&names::pack(id))?;
+            self.pack_is_intact(id, len)
+        };
+        match is_newer && matches!(intact(), Ok(false)) {
+            true => RepoError::Damaged {
+                object: names::pack(id).to_string(),
+                why: "its bytes do not have the hash that it is named by".into(),
+            },
+            false => error,
+        }
+    }
+
+    /// Whether the first `len` bytes of a pack have the hash that it is named by. Reads all of them.
+    pub fn pack_is_intact(&self, id: &PackId, len: u64) -> Result<bool> {
+        let (mut hasher, mut at) = (blake3::Hasher::new(), 0);
+        while at < len {
+            let window = self.read_pack_range(id, at, WINDOW.min(len - at))?;
+            hasher.update(&window);
+            at += window.len() as u64;
+        }
+        Ok(PackId::from_bytes(*hasher.finalize().as_bytes()) == *id)
     }
 
     /// The directory of a pack of `len` bytes, from its end.
@@ -60,6 +90,20 @@ impl Repository {
             None => self.read_pack_range(id, offset, trailer.directory_stored_len)?,
         };
         opener.open_directory(offset, sealed).map_err(|error| damaged(error.to_string()))
+    }
+
+    /// Whether every blob of a pack opens, and is what its id names. Reads all of the pack.
+    pub fn holds_what_it_lists(&self, id: &PackId, inside: &PackInside) -> Result<bool> {
+        let opener = self.opener(id, inside.class)?;
+        for placed in &inside.directory.blobs {
+            let read = self.read_pack_range(id, placed.offset, placed.blob.sealed_len());
+            match read.and_then(|sealed| self.open_stored(id, &opener, placed, sealed)) {
+                Ok(_) => {}
+                Err(RepoError::Damaged { .. } | RepoError::Missing { .. }) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 
     /// A sealed blob as it was stored, compressed or not: authentic, and its plaintext is what its id names. To be
@@ -94,5 +138,13 @@ impl Repository {
         }
         let id = namer.map_or(placed.blob.id, |namer| namer.name(placed.blob.kind, plain));
         Ok((BlobHeader { id, ..placed.blob }, stored))
+    }
+
+    /// The blob at a location as it is stored there, in the store itself: to be stored again elsewhere.
+    pub fn read_stored(&self, location: &Location) -> Result<(BlobHeader, Vec<u8>)> {
+        let Location { pack, class, placed, .. } = location;
+        let opener = self.opener(pack, *class)?;
+        let sealed = self.read_pack_range(pack, placed.offset, placed.blob.sealed_len())?;
+        Ok((placed.blob, self.open_stored(pack, &opener, placed, sealed)?))
     }
 }

@@ -41,7 +41,7 @@ pub struct Announced {
 
 /// The packs that a session may rely on: listed after it had announced itself, and in no condemned
 /// record that it listed after that. Lives in memory, never in a cache.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Usable {
     packs: HashMap<PackId, u64>,
     condemned: HashMap<PackId, u64>,
@@ -136,7 +136,7 @@ impl Announced {
             extras: said_of_itself(),
         };
         // Sealed anew with each put: an id whose put ended unclear never comes back.
-        let id = objects.put(&session)?.id();
+        let id = objects.put_once(&session)?.id();
         let beat = Some(keep_alive(Arc::clone(objects), id));
         Ok(Announced { objects: Arc::clone(objects), id, usable: Usable::default(), beat })
     }

@@ -191,6 +191,12 @@ impl Store for FaultyStore {
         self.answer(&call, ())
     }
 
+    fn put_once(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+        let call = self.ask(Verb::Put, name.as_str(), bytes.len() as u64)?;
+        self.below.put_once(name, &call.pass(bytes.to_vec()))?;
+        self.answer(&call, ())
+    }
+
     fn stage(&self) -> Result<Box<dyn Staged>> {
         let call = self.ask(Verb::Stage, "", 0)?;
         let staged = StagedFaulty { store: self.clone(), below: self.below.stage()?, written: Some(Vec::new()) };

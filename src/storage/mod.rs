@@ -13,12 +13,15 @@
 
 mod error;
 mod faulty;
+mod limit;
 mod local;
 mod memory;
 mod name;
+pub mod remote;
 
 pub use error::{Result, StoreError};
 pub use faulty::{Call, Fault, FaultyStore, Verb};
+pub use limit::{LimitedStore, Limits, Rate};
 pub use local::LocalStore;
 pub use memory::MemoryStore;
 pub use name::{BadName, ObjectName};
@@ -55,6 +58,12 @@ pub trait Store: Send + Sync + Debug {
 
     /// Stores a whole object, replacing one of the same name in one step. Durable when it returns.
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()>;
+
+    /// The same, and never more than once: a store that tries again by itself what may have failed does not do so
+    /// here. For what must not appear after its writer has given it up.
+    fn put_once(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
+        self.put(name, bytes)
+    }
 
     /// Begins an object whose name is not known yet: packs are named by the hash of their bytes.
     fn stage(&self) -> Result<Box<dyn Staged>>;

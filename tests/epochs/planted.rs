@@ -188,3 +188,37 @@ fn what_was_planted_stays_refused_when_later_epochs_are_closed() {
 
     assert_eq!(checked(&scene.store), [name_of::<Snapshot>(&planted).to_string()]);
 }
+
+#[test]
+fn a_planted_pack_is_told_from_one_that_holds_what_it_lists() {
+    use keepstone::crypto::PackSealer;
+    use keepstone::format::envelope::ObjectKind;
+    use keepstone::format::pack::{BlobHeader, BlobKind, Compression};
+    use keepstone::id::PackId;
+    use keepstone::repo::pack_name;
+    use keepstone::storage::Store;
+
+    let (scene, holder) = removed_holder();
+    // A blob that is there, and a pack that claims to hold it and holds zeros.
+    let mut known = Vec::new();
+    holder.view().each(&mut |location| known.push(location.placed.blob)).unwrap();
+    let blob = known.into_iter().find(|blob| blob.kind == BlobKind::Data).unwrap();
+    let forged = BlobHeader { compression: Compression::None, stored_len: blob.plain_len, ..blob };
+    let objects = holder.objects();
+    let mut sealer = PackSealer::new(&objects.object_keys(), ObjectKind::DataPack, b"planted", objects.chance());
+    let mut bytes = sealer.prefix().to_vec();
+    let mut stored = vec![0; forged.stored_len as usize];
+    sealer.seal(forged, &mut stored);
+    bytes.extend(stored);
+    bytes.extend(sealer.finish(SessionId::from_bytes([9; 32])).0);
+    let planted = PackId::of_stored(&bytes);
+    scene.store.put(&pack_name(&planted), &bytes).unwrap();
+
+    let repository = open(scene.store.clone());
+    let inside = repository.look_into_pack(&planted, bytes.len() as u64).unwrap();
+    assert_eq!((inside.epoch, inside.directory.blobs.len()), (1, 1), "it opens like any other");
+    assert!(!repository.holds_what_it_lists(&planted, &inside).unwrap());
+    let honest = repository.view().packs().into_values().next().unwrap();
+    let inside = repository.look_into_pack(&honest.id, honest.len).unwrap();
+    assert!(repository.holds_what_it_lists(&honest.id, &inside).unwrap());
+}

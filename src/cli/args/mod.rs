@@ -6,7 +6,7 @@
 #![allow(rustdoc::broken_intra_doc_links, rustdoc::invalid_html_tags)]
 
 use std::ffi::{OsStr, OsString};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -23,6 +23,7 @@ pub mod from;
 pub mod key;
 pub mod listing;
 pub mod prune;
+pub mod repair;
 pub mod replace;
 pub mod repository;
 pub mod restore;
@@ -45,7 +46,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct GlobalArgs {
-    /// Where the repository is: a directory (or KEEPSTONE_REPOSITORY)
+    /// Where the repository is: a directory, or s3://, azblob://, gs://, sftp:// or webdav+https:// (or KEEPSTONE_REPOSITORY)
     #[arg(short, long, global = true, value_name = "PLACE", value_parser = os(Place::parse))]
     pub repo: Option<Place>,
     /// Read where the repository is from this file (or KEEPSTONE_REPOSITORY_FILE)
@@ -75,6 +76,12 @@ pub struct GlobalArgs {
     /// Set an option of the store; may be repeated
     #[arg(short = 'o', long = "option", global = true, value_name = "KEY=VALUE")]
     pub options: Vec<StoreOption>,
+    /// Send no more than so many KiB a second
+    #[arg(long, global = true, value_name = "KIB")]
+    pub limit_upload: Option<NonZeroU32>,
+    /// Receive no more than so many KiB a second
+    #[arg(long, global = true, value_name = "KIB")]
+    pub limit_download: Option<NonZeroU32>,
     /// Work with so many threads [default: as many as there are processors]
     #[arg(long, global = true, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
@@ -100,6 +107,7 @@ pub enum Command {
     Prune(prune::PruneArgs),
     Tag(replace::TagArgs),
     Rewrite(replace::RewriteArgs),
+    Repair(repair::RepairArgs),
     Key(key::KeyArgs),
     Fingerprint(repository::FingerprintArgs),
     Cache(repository::CacheArgs),

@@ -4,10 +4,9 @@ use serde::Serialize;
 
 use crate::cli::args::repository::InitArgs;
 use crate::cli::values::PackSize;
-use crate::cli::{Context, Exit, Failure, Form, open};
+use crate::cli::{Context, Exit, Failure, Form, open, stores};
 use crate::format::keys::Settings;
-use crate::repo::{self, Argon2Profile, Keychain, RepoError, Repository, SystemChance};
-use crate::storage::{LocalStore, Store, StoreError};
+use crate::repo::{self, Argon2Profile, Keychain, Repository, SystemChance};
 
 #[derive(Serialize)]
 struct Initialized<'a> {
@@ -48,13 +47,9 @@ pub struct Made {
 /// Makes a repository where the settings say, with a password that is typed twice if it is typed; related to
 /// `other` if there is one.
 pub fn make(context: &Context, pack_size: Option<PackSize>, other: Option<&Repository>) -> Result<Made, Failure> {
-    let path = open::local_path(context)?;
     // Before the password is asked for: nobody types it twice to hear that.
-    let store = match LocalStore::create(&path) {
-        Ok(store) => store,
-        Err(StoreError::Occupied { place }) => return Err(open::failure(RepoError::Occupied { place })),
-        Err(error) => return Err(open::failure(error.into())),
-    };
+    let store = stores::new(context, &context.settings().repository()?)?;
+    repo::must_be_vacant(&*store).map_err(open::failure)?;
     let password = context.first_password()?;
     let pack_size = pack_size.map_or(0, PackSize::bytes);
     let who = open::who(context, None);
@@ -63,12 +58,12 @@ pub fn make(context: &Context, pack_size: Option<PackSize>, other: Option<&Repos
     let made = match other {
         None => {
             let settings = Settings { pack_size, ..repo::default_settings() };
-            repo::init(&store, words, &label, settings, profile, &SystemChance)
+            repo::init(&*store, words, &label, settings, profile, &SystemChance)
         }
-        Some(other) => repo::init_related(&store, words, &label, pack_size, other.keychain(), profile, &SystemChance),
+        Some(other) => repo::init_related(&*store, words, &label, pack_size, other.keychain(), profile, &SystemChance),
     };
     let id = made.map_err(open::failure)?;
-    let keychain = Keychain::unlock(&store, password.as_bytes()).map_err(open::failure)?;
+    let keychain = Keychain::unlock(&*store, password.as_bytes()).map_err(open::failure)?;
     repo::pin_new(&open::cache_dir(context), &store.place(), &keychain).map_err(open::failure)?;
     Ok(Made { id, place: store.place() })
 }

@@ -17,6 +17,7 @@ pub mod key;
 pub mod ls;
 pub mod man;
 pub mod prune;
+pub mod repair;
 pub mod replace;
 pub mod restore;
 pub mod snapshots;

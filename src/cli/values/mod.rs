@@ -39,4 +39,9 @@ impl BadValue {
     pub fn expected(what: impl std::fmt::Display) -> Self {
         BadValue(format!("expected {what}"))
     }
+
+    /// What is wrong with it, in a sentence.
+    pub fn because(why: impl std::fmt::Display) -> Self {
+        BadValue(why.to_string())
+    }
 }

@@ -6,25 +6,18 @@ use std::path::PathBuf;
 
 use super::BadValue;
 use crate::cli::render::printable;
+use crate::storage::remote::Address;
 
 /// Where a repository is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// A directory.
     Path(PathBuf),
-    /// `scheme://…`, of a scheme in [`SCHEMES`](Place::SCHEMES).
-    Url {
-        /// What stands before `://`.
-        scheme: &'static str,
-        /// What stands after it.
-        rest: String,
-    },
+    /// `scheme://…`: behind a network.
+    Url(Address),
 }
 
 impl Place {
-    /// What a place that is not a path begins with.
-    pub const SCHEMES: [&str; 5] = ["s3", "azblob", "gs", "sftp", "webdav+https"];
-
     /// Understands a path, or `scheme://…`. A path that looks like a URL is written `./scheme://…`.
     pub fn parse(text: &OsStr) -> Result<Self, BadValue> {
         if text.is_empty() {
@@ -33,15 +26,15 @@ impl Place {
         let url = text.to_str().and_then(|text| text.split_once("://"));
         match url.filter(|(scheme, _)| is_scheme(scheme)) {
             None => Ok(Place::Path(text.into())),
-            Some((scheme, rest)) => match Self::SCHEMES.iter().find(|known| **known == scheme) {
-                Some(scheme) if !rest.is_empty() => Ok(Place::Url { scheme, rest: rest.to_owned() }),
-                _ => Err(BadValue::expected(Self::expectation())),
-            },
+            Some((scheme, rest)) if Address::SCHEMES.contains(&scheme) => {
+                Address::new(scheme, rest).map(Place::Url).map_err(BadValue::because)
+            }
+            Some(_) => Err(BadValue::expected(Self::expectation())),
         }
     }
 
     fn expectation() -> String {
-        format!("a path, or a place that begins with {}://", Self::SCHEMES.join("://, "))
+        format!("a path, or a place that begins with {}://", Address::SCHEMES.join("://, "))
     }
 }
 
@@ -54,7 +47,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::Path(path) => f.write_str(&printable(path.as_os_str().as_encoded_bytes())),
-            Place::Url { scheme, rest } => write!(f, "{scheme}://{}", printable(rest.as_bytes())),
+            Place::Url(address) => f.write_str(&printable(address.to_string().as_bytes())),
         }
     }
 }
@@ -69,8 +62,9 @@ mod tests {
         for text in ["/mnt/nas", "repo", "./s3://x", "a b://c", "://x", "host:/path"] {
             assert_eq!(parse(text), Ok(Place::Path(text.into())), "{text}");
         }
-        assert_eq!(parse("s3://bucket/a"), Ok(Place::Url { scheme: "s3", rest: "bucket/a".into() }));
-        for text in ["", "ftp://host/x", "s3://", "S3://bucket"] {
+        assert_eq!(parse("s3://bucket/a"), Ok(Place::Url(Address::new("s3", "bucket/a").unwrap())));
+        assert!(parse("s3://").unwrap_err().to_string().contains("expected s3://bucket/prefix"));
+        for text in ["", "ftp://host/x", "S3://bucket"] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains("s3://, azblob://") && error.contains("webdav+https://"), "{error}");
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 
 use super::finding::{Finding, Severity};
-use super::{Check, Root};
+use super::{Check, Root, write};
 use crate::format::control::{Condemned, Forgotten, Run, Session, Snapshot};
 use crate::format::epochs::EpochRecord;
 use crate::format::keys::{Config, KEYSLOT_LEN, KeyringHeader, Keyslot};
@@ -29,12 +29,13 @@ impl Check<'_> {
         self.keyslots()?;
         let recorded = self.records(|_, run: Run| (run.snapshots.into_vec(), run.heads.into_vec()))?;
         let listed: BTreeSet<SnapshotId> = self.repository.objects().list::<Snapshot>()?.into_iter().collect();
-        let roots = self.records(|snapshot, it: Snapshot| Root { snapshot, tree: it.root })?;
+        let roots = self.records(|snapshot, it: Snapshot| Root { snapshot, tree: it.root, session: it.session })?;
         let forgotten = self.records(|_, record: Forgotten| record.snapshots.into_vec())?;
         let known = listed.into_iter().chain(forgotten.into_iter().flatten()).collect();
         self.lost_snapshots(recorded, &known);
-        self.records(|_, _: Condemned| ())?;
         self.epoch_records()?;
+        let condemned = self.records(|_, record: Condemned| record.packs.into_vec())?;
+        *write(&self.condemned) = condemned.into_iter().flatten().collect();
         self.sessions()?;
         self.count(|report| report.snapshots = roots.len() as u64);
         Ok(roots)

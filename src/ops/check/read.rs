@@ -1,6 +1,5 @@
-//! Reading packs: each once from start to end, in windows, while its hash is taken and its blobs are opened.
+//! Reading packs: which of them, by whose word, and what is found.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -13,10 +12,9 @@ use super::{Check, lock, read, write};
 use crate::crypto::PackOpener;
 use crate::format::pack::{BlobKind, Directory, Placed};
 use crate::id::PackId;
+use crate::ops::scan::{Scan, indexed_blobs};
 use crate::repo::{Location, RepoError, Result, noun, pack_name};
 
-/// Bytes that are asked of the store at a time.
-const WINDOW: u64 = 4 << 20;
 /// Packs whose records are collected from the index at a time, when they have no directory of their own.
 const SUSPECTS_AT_ONCE: usize = 64;
 
@@ -35,9 +33,8 @@ struct PackLook {
 impl Check<'_> {
     /// Packs that are not as long as they were: which of their blobs can still be read.
     pub(super) fn read_suspects(&self, table: &PackTable) -> Result<()> {
-        let is_suspect =
-            |(id, info): &(&PackId, &PackInfo)| read(&self.stored).get(id).is_some_and(|len| *len != info.len);
-        let suspects: Vec<PackId> = table.iter().filter(is_suspect).map(|(id, _)| *id).collect();
+        let is_there = |id: &&PackId| read(&self.stored).contains_key(*id);
+        let suspects: Vec<PackId> = read(&self.suspects).keys().filter(is_there).copied().collect();
         self.read_by_index(&suspects, table)
     }
 
@@ -45,7 +42,9 @@ impl Check<'_> {
     pub(super) fn read_packs(&self, table: &PackTable, read_data: ReadData) -> Result<()> {
         let seed = self.repository.objects().chance().random();
         let mut chosen = read_data.choose(table.iter().map(|(id, info)| (*id, info.len)), &seed);
-        chosen.retain(|id| table.get(id).is_some_and(|info| read(&self.stored).get(id) == Some(&info.len)));
+        // Condemned packs are garbage already, and those of another length were read.
+        let counts = |id: &PackId| !read(&self.condemned).contains(id) && !read(&self.suspects).contains_key(id);
+        chosen.retain(|id| counts(id) && read(&self.stored).contains_key(id));
         let bytes = chosen.iter().filter_map(|id| table.get(id)).map(|info| info.len).sum();
         self.counters.bytes_total.store(bytes, Relaxed);
         let read = |id: &PackId| self.read_pack(id, table.get(id)?).transpose();
@@ -88,7 +87,16 @@ impl Check<'_> {
     fn trouble_with(&self, id: &PackId, error: &RepoError) {
         match error {
             RepoError::Missing { .. } => lock(&self.vanished).push(*id),
-            error => self.tell(Finding::met(pack_name(id), error)),
+            error => self.tell_of_pack(id, Severity::of(error), reason(error)),
+        }
+    }
+
+    /// What is found of a suspect pack is told with the rest of it.
+    fn tell_of_pack(&self, id: &PackId, severity: Severity, why: String) {
+        match write(&self.suspects).get_mut(id) {
+            Some(said) if said.contains(&why) => {}
+            Some(said) => *said += &format!("; {why}"),
+            None => self.tell(Finding::object(severity, pack_name(id), why)),
         }
     }
 
@@ -150,16 +158,9 @@ impl Check<'_> {
     /// Reads packs, whose own directories cannot be trusted, by what the index says of them.
     fn read_by_index(&self, packs: &[PackId], table: &PackTable) -> Result<()> {
         for packs in packs.chunks(SUSPECTS_AT_ONCE) {
-            let mut rows: HashMap<PackId, Vec<Placed>> = packs.iter().map(|id| (*id, Vec::new())).collect();
-            self.repository.view().each(&mut |location| {
-                if let Some(rows) = rows.get_mut(&location.pack) {
-                    rows.push(location.placed);
-                }
-            })?;
-            rows.par_iter_mut().try_for_each(|(id, rows)| {
+            let rows = indexed_blobs(self.repository, packs)?;
+            rows.par_iter().try_for_each(|(id, rows)| {
                 self.go_on()?;
-                rows.sort_unstable_by_key(|placed| placed.offset);
-                rows.dedup();
                 match table.get(id) {
                     Some(info) => self.read_rows(id, info, rows),
                     None => Ok(()),
@@ -189,54 +190,20 @@ impl Check<'_> {
         blobs: &[Placed],
         look: &mut PackLook,
     ) -> Result<[u8; 32]> {
-        let mut hasher = blake3::Hasher::new();
-        let mut blobs = blobs.iter().peekable();
-        // What was read and not opened yet, and where in the pack that begins.
-        let (mut held, mut held_at): (Vec<u8>, u64) = (Vec::new(), 0);
-        let mut at = 0;
-        while at < len {
-            let window = self.repository.read_pack_range(id, at, WINDOW.min(len - at))?;
-            hasher.update(&window);
-            held.extend_from_slice(&window);
-            at += window.len() as u64;
-            look.bytes += window.len() as u64;
-            self.counters.bytes_done.fetch_add(window.len() as u64, Relaxed);
-            while let Some(placed) = blobs.next_if(|placed| placed.end() <= at) {
-                self.open_held(id, opener, placed, &held, held_at, look);
-            }
-            let keep_from = blobs.peek().map_or(at, |placed| placed.offset.clamp(held_at, at));
-            held.drain(..(keep_from - held_at) as usize);
-            held_at = keep_from;
-        }
-        for placed in blobs {
-            look.first_bad.get_or_insert_with(|| "it lies past the pack's end".into());
-            look.bad.push(*placed);
-        }
-        Ok(*hasher.finalize().as_bytes())
-    }
-
-    fn open_held(
-        &self,
-        id: &PackId,
-        opener: &PackOpener,
-        placed: &Placed,
-        held: &[u8],
-        held_at: u64,
-        look: &mut PackLook,
-    ) {
-        look.blobs += 1;
-        let sealed = placed
-            .offset
-            .checked_sub(held_at)
-            .and_then(|begin| held.get(usize::try_from(begin).ok()?..usize::try_from(placed.end() - held_at).ok()?));
-        let opened = match sealed {
-            Some(sealed) => self.repository.open_blob(id, opener, placed, sealed.to_vec()),
-            None => Err(RepoError::Damaged { object: pack_name(id).to_string(), why: "blobs that overlap".into() }),
+        let PackLook { bad, first_bad, bytes, blobs: count, .. } = look;
+        let on_bytes = &mut |len| {
+            *bytes += len;
+            self.counters.bytes_done.fetch_add(len, Relaxed);
         };
-        if let Err(error) = opened {
-            look.first_bad.get_or_insert_with(|| reason(&error));
-            look.bad.push(*placed);
-        }
+        let on_blob = &mut |placed: &Placed, stored: Result<Vec<u8>>| {
+            *count += 1;
+            if let Err(error) = stored {
+                first_bad.get_or_insert_with(|| reason(&error));
+                bad.push(*placed);
+            }
+            Ok(())
+        };
+        Scan { repository: self.repository, pack: id, opener, on_bytes, on_blob }.run(len, blobs)
     }
 
     /// Counts a pack that was read, and tells of its bad blobs in one finding.
@@ -252,7 +219,7 @@ impl Check<'_> {
                 1 => first,
                 count => format!("{count} of its blobs cannot be read, the first: {first}"),
             };
-            self.tell(Finding::object(Severity::Damage, pack_name(id), why));
+            self.tell_of_pack(id, Severity::Damage, why);
         }
         let copies = not_padding(&look.bad).map(|placed| (*id, placed.offset));
         write(&self.bad).copies.extend(copies);

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use rayon::prelude::*;
 
 use super::finding::{Finding, Severity, Subject, reason};
-use super::{Check, NAMED_MAX, Root};
+use super::{Check, NAMED_MAX, Root, lock};
 use crate::format::Structure;
 use crate::format::content::{Body, Content, Item, ListNode, ListRef};
 use crate::format::control::Snapshot;
@@ -70,6 +70,15 @@ impl Check<'_> {
         while pass.lost > 0 && self.drop_forgotten(roots)? {
             pass = self.pass(roots)?;
         }
+        let unconfirmed = match pass.lost > 0 || !pass.findings.is_empty() {
+            true => self.take_unconfirmed(roots)?,
+            false => Vec::new(),
+        };
+        if !unconfirmed.is_empty() {
+            pass = self.pass(roots)?;
+        }
+        self.tell_of_suspects();
+        self.tell_of_unconfirmed(&unconfirmed)?;
         let mut all_well = pass.findings.is_empty();
         pass.findings.into_iter().for_each(|finding| self.tell(finding));
         let unnamed = pass.lost - pass.suspects.len() as u64;
@@ -82,6 +91,7 @@ impl Check<'_> {
     }
 
     fn pass(&self, roots: &[Root]) -> Result<Pass> {
+        lock(&self.needed).clear();
         let (mut seen, mut tasks, mut pass) = (HashSet::new(), Vec::new(), Pass::default());
         for root in roots {
             add(&mut tasks, &mut seen, Task::Tree { tree: root.tree.clone(), depth: 0, last: None });
@@ -111,6 +121,10 @@ impl Check<'_> {
         let mut look = Look::default();
         self.count(|report| report.nodes += 1);
         self.done(1);
+        match task {
+            Task::Tree { tree, .. } => self.note_need(BlobKind::Tree, &tree.id)?,
+            Task::List(list) => self.note_need(BlobKind::List, &list.id)?,
+        }
         match task {
             Task::Tree { tree, depth, last } => match self.read_tree(tree)? {
                 Ok(node) => self.look_at_tree(tree, &node, *depth, last.as_ref(), &mut look)?,

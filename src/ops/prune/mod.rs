@@ -19,8 +19,9 @@ pub use plan::{Fate, MaxUnused, PackFacts, Plan, Thrift, Total};
 pub use usage::PackUse;
 
 use super::progress::WorkCounters;
+use super::snapshots::{all_with_checkpoints, stale_checkpoints};
 use crate::format::codec::Ascending;
-use crate::format::control::{Condemned, Lineage, SessionKind, Signature};
+use crate::format::control::{Condemned, Lineage, SessionKind, Signature, Snapshot};
 use crate::format::extras::Extras;
 use crate::format::limits::CONDEMNED_MAX;
 use crate::id::{PackId, SessionId, SnapshotId};
@@ -108,6 +109,7 @@ pub fn prune(repository: &Repository, options: &PruneOptions, listener: &Listene
     let mut prune = Prune { repository, options, listener, writer, leases, report: PruneReport::default() };
     let open = prune.at_work()?;
     refuse_beside_another(&open)?;
+    prune.clear_checkpoints(&open)?;
     let survey = prune.survey(&open)?;
     (listener.on_plan)(&survey.plan);
     prune.condemn(&survey)?;
@@ -138,6 +140,18 @@ impl Prune<'_> {
         let (open, buried) = bury(self.repository, &mut self.leases, &own, self.options.patience)?;
         self.report.buried += buried;
         Ok(open)
+    }
+
+    /// Removes checkpoints that no backup will go on from, but those of backups that are at work.
+    fn clear_checkpoints(&self, open: &[Open]) -> Result<()> {
+        let objects = self.repository.objects();
+        let at_work = ids(open);
+        let mut listing = all_with_checkpoints(self.repository)?;
+        listing.snapshots.retain(|(_, snapshot)| !at_work.contains(&snapshot.session));
+        for id in stale_checkpoints(&listing, objects.chance().now()) {
+            objects.delete::<Snapshot>(&id)?;
+        }
+        Ok(())
     }
 
     fn survey(&mut self, open: &[Open]) -> Result<Survey> {

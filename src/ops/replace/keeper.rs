@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::{ReplaceOptions, Result};
+use super::Result;
 use crate::compress::Compressor;
 use crate::crypto::Keyset;
 use crate::format::control::{SessionKind, Snapshot};
@@ -12,7 +12,7 @@ use crate::format::pack::{BlobHeader, BlobKind, Compression};
 use crate::format::tree::{Entry, Node, Time, TreeNode, TreeRef};
 use crate::id::{BlobId, SessionId, SnapshotId};
 use crate::repo::walk::blobs_of_entry;
-use crate::repo::{Ending, RepoError, Repository, Writer, name_of};
+use crate::repo::{Ending, RepoError, Repository, Who, Writer, name_of};
 use crate::storage::StoreError;
 
 /// Nodes that are remembered as looked up: 64 MB of memory, and forgotten when there are more.
@@ -21,7 +21,7 @@ const SEEN_MAX: usize = 1 << 20;
 const ZSTD_LEVEL: i32 = 3;
 
 /// Keeps what new snapshots refer to, and commits them; in a dry run it does neither.
-pub(super) struct Keeper<'r> {
+pub struct Keeper<'r> {
     repository: &'r Repository,
     writer: Option<Writer<'r>>,
     compressor: Compressor,
@@ -32,9 +32,9 @@ pub(super) struct Keeper<'r> {
 }
 
 impl<'r> Keeper<'r> {
-    pub fn begin(repository: &'r Repository, options: &ReplaceOptions) -> Result<Self> {
-        let begin = || Writer::begin(repository, SessionKind::Maintain, &options.who);
-        let writer = (!options.dry_run).then(begin).transpose()?;
+    pub fn begin(repository: &'r Repository, who: &Who, dry_run: bool) -> Result<Self> {
+        let begin = || Writer::begin(repository, SessionKind::Maintain, who);
+        let writer = (!dry_run).then(begin).transpose()?;
         let compressor = Compressor::new(ZSTD_LEVEL).map_err(|error| RepoError::Refused(error.to_string()))?;
         let session = writer.as_ref().map(|writer| writer.session().id());
         let started = repository.objects().chance().now();
@@ -156,7 +156,7 @@ impl<'r> Keeper<'r> {
     }
 }
 
-pub(super) fn too_deep() -> RepoError {
+pub fn too_deep() -> RepoError {
     RepoError::Damaged { object: "a tree".into(), why: "deeper than the limit".into() }
 }
 

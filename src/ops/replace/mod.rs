@@ -4,7 +4,7 @@
 //! under a session, after everything that it reaches was looked up; only then is the old one forgotten. A crash
 //! leaves the old one, or both, or the new one.
 
-mod keeper;
+pub(super) mod keeper;
 mod tags;
 mod without;
 
@@ -131,7 +131,7 @@ fn replace(
     make: Make<'_>,
 ) -> Result<()> {
     for some in snapshots.chunks(AT_ONCE) {
-        let mut keeper = Keeper::begin(repository, options)?;
+        let mut keeper = Keeper::begin(repository, &options.who, options.dry_run)?;
         let mut replaced = Vec::new();
         let ended = some.iter().try_for_each(|(id, old)| match (listener.interrupted)() {
             true => Err(RepoError::Interrupted),

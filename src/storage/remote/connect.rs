@@ -1,0 +1,241 @@
+//! Touches the world. From an address, options and the environment to a client of opendal's. The libraries below
+//! look for profile files and instance roles themselves.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use opendal::layers::RetryLayer;
+use opendal::services::{Azblob, Gcs, S3, Sftp, Webdav};
+use opendal::{HttpTransporter, OperationContext, Operator};
+
+use super::super::limit::Limits;
+use super::options::{self, KnownHosts, Options, Secret, Variables};
+use super::transport::Transport;
+use super::{Address, Bucket, Host};
+
+/// Retries begin this long after a failure, and wait twice as long each time, give or take.
+pub(super) const FIRST_WAIT: Duration = Duration::from_millis(300);
+/// No retry waits longer than this.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// The store cannot even be asked: something is missing, or makes no sense.
+#[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
+#[error("{0}")]
+pub struct BadSetup(pub(super) String);
+
+impl From<options::BadOption> for BadSetup {
+    fn from(error: options::BadOption) -> Self {
+        BadSetup(error.to_string())
+    }
+}
+
+/// Clients of one store.
+pub(super) struct Clients {
+    /// Tries again what may pass.
+    pub(super) steady: Operator,
+    /// Sends each request once.
+    pub(super) once: Operator,
+}
+
+/// Makes the clients of the store at `address`. Nothing is sent yet.
+pub(super) fn clients(
+    address: &Address,
+    options: &Options,
+    variables: &dyn Variables,
+    limits: &Limits,
+) -> Result<Clients, BadSetup> {
+    let client = http_client(options)?;
+    let operator = match address {
+        Address::S3(bucket) => s3(bucket, options, variables),
+        Address::Azblob(bucket) => azblob(bucket, options, variables),
+        Address::Gcs(bucket) => gcs(bucket, options, variables),
+        Address::Sftp(host) => sftp(host, options),
+        Address::Webdav { plain, host } => webdav(*plain, host, variables),
+    }?;
+    let transport = Transport {
+        client,
+        limits: limits.clone(),
+        patience: options.timeout,
+        reached: Arc::new(AtomicBool::new(false)),
+    };
+    let context = OperationContext::new().with_http_transport(HttpTransporter::new(transport));
+    let once = operator.with_context(context);
+    let retry = RetryLayer::new()
+        .with_jitter()
+        .with_min_delay(FIRST_WAIT)
+        .with_max_delay(LONGEST_WAIT)
+        .with_factor(2.0)
+        .with_max_times(options.retries)
+        .with_notify(|event: opendal::layers::RetryEvent<'_>| {
+            let wait_ms = event.retry_after.as_millis();
+            tracing::info!("{} is tried again in {wait_ms} ms: {}", event.op, event.err.message());
+        });
+    Ok(Clients { steady: once.clone().layer(retry), once })
+}
+
+/// No redirects: a signed request is good for one host. Proxies as the environment says.
+fn http_client(options: &Options) -> Result<reqwest::Client, BadSetup> {
+    // Another library in this process may have installed one already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut builder = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(options.timeout.min(Duration::from_secs(15)))
+        .pool_max_idle_per_host(options.connections)
+        .user_agent(concat!("keepstone/", env!("CARGO_PKG_VERSION")));
+    if let Some(file) = &options.ca {
+        builder = builder.tls_certs_merge(authorities(file)?);
+    }
+    builder.build().map_err(|error| BadSetup(format!("cannot make an HTTP client: {error}")))
+}
+
+fn authorities(file: &Path) -> Result<Vec<reqwest::Certificate>, BadSetup> {
+    let bad = |why: String| BadSetup(format!("cannot take certificates from {}: {why}", file.display()));
+    let text = std::fs::read(file).map_err(|error| bad(error.to_string()))?;
+    let certificates = reqwest::Certificate::from_pem_bundle(&text).map_err(|error| bad(error.to_string()))?;
+    if certificates.is_empty() { Err(bad("there is none in it".into())) } else { Ok(certificates) }
+}
+
+fn s3(bucket: &Bucket, options: &Options, variables: &dyn Variables) -> Result<Operator, BadSetup> {
+    let endpoint = match &options.endpoint {
+        Some(endpoint) => Some(endpoint.clone()),
+        None => first(variables, &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])
+            .map(|found| options::endpoint(found.reveal()))
+            .transpose()?,
+    };
+    let region = options.region.clone().or_else(|| text(variables, &["AWS_REGION", "AWS_DEFAULT_REGION"]));
+    // A store of one's own takes any region, or says which one it wants.
+    let mut builder =
+        S3::default().bucket(&bucket.name).root(&bucket.prefix).region(region.as_deref().unwrap_or("us-east-1"));
+    if let Some(endpoint) = &endpoint {
+        // No instance of a cloud has credentials for it.
+        builder = builder.endpoint(endpoint).disable_ec2_metadata();
+    }
+    if options.virtual_host.unwrap_or(endpoint.is_none() && !bucket.name.contains('.')) {
+        builder = builder.enable_virtual_host_style();
+    }
+    let named = options.profile.clone().or_else(|| text(variables, &["AWS_PROFILE"]));
+    let keys = (variables.find("AWS_ACCESS_KEY_ID"), variables.find("AWS_SECRET_ACCESS_KEY"));
+    match (keys, named) {
+        ((Some(id), Some(secret)), _) => {
+            builder = builder.access_key_id(id.reveal()).secret_access_key(secret.reveal());
+            if let Some(token) = variables.find("AWS_SESSION_TOKEN") {
+                builder = builder.session_token(token.reveal());
+            }
+        }
+        ((Some(_), None), _) => return Err(half("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
+        ((None, Some(_)), _) => return Err(half("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID")),
+        (_, Some(profile)) => builder = builder.profile(&profile),
+        _ => {}
+    }
+    if options.unsigned {
+        builder = builder.skip_signature();
+    }
+    if let Some(class) = &options.storage_class {
+        builder = builder.default_storage_class(class);
+    }
+    operator(builder)
+}
+
+fn azblob(bucket: &Bucket, options: &Options, variables: &dyn Variables) -> Result<Operator, BadSetup> {
+    let account =
+        options.account.clone().or_else(|| text(variables, &["AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_ACCOUNT_NAME"]));
+    let endpoint = match (&options.endpoint, &account) {
+        (Some(endpoint), _) => endpoint.clone(),
+        (None, Some(account)) => format!("https://{account}.blob.core.windows.net"),
+        (None, None) => {
+            return Err(BadSetup(
+                "no storage account is named: give -o account=NAME, or set AZURE_STORAGE_ACCOUNT".into(),
+            ));
+        }
+    };
+    let mut builder = Azblob::default().container(&bucket.name).root(&bucket.prefix).endpoint(&endpoint);
+    if let Some(account) = &account {
+        builder = builder.account_name(account);
+    }
+    if let Some(key) = first(variables, &["AZURE_STORAGE_KEY", "AZURE_STORAGE_ACCOUNT_KEY"]) {
+        builder = builder.account_key(key.reveal());
+    }
+    if let Some(token) = variables.find("AZURE_STORAGE_SAS_TOKEN") {
+        builder = builder.sas_token(token.reveal());
+    }
+    operator(builder)
+}
+
+fn gcs(bucket: &Bucket, options: &Options, variables: &dyn Variables) -> Result<Operator, BadSetup> {
+    let emulator = text(variables, &["STORAGE_EMULATOR_HOST"]);
+    let mut builder = Gcs::default().bucket(&bucket.name).root(&bucket.prefix);
+    if let Some(endpoint) = options.endpoint.as_ref().or(emulator.as_ref()) {
+        builder = builder.endpoint(&options::endpoint(endpoint)?);
+    }
+    if let Some(file) = text(variables, &["GOOGLE_APPLICATION_CREDENTIALS"]) {
+        builder = builder.credential_path(&file);
+    }
+    if options.unsigned || (options.endpoint.is_none() && emulator.is_some()) {
+        builder = builder.skip_signature();
+    }
+    if let Some(class) = &options.storage_class {
+        builder = builder.default_storage_class(class);
+    }
+    operator(builder)
+}
+
+fn sftp(host: &Host, options: &Options) -> Result<Operator, BadSetup> {
+    let mut builder = Sftp::default().endpoint(&ssh_destination(host)).root(&host.path).known_hosts_strategy(
+        match options.known_hosts {
+            KnownHosts::Strict => "strict",
+            KnownHosts::Add => "add",
+        },
+    );
+    if let Some(user) = &host.user {
+        builder = builder.user(user);
+    }
+    if let Some(key) = &options.key {
+        let key = key.to_str().ok_or_else(|| BadSetup("the path of the SSH key is not UTF-8".into()))?;
+        builder = builder.key(key);
+    }
+    operator(builder)
+}
+
+/// What the SSH client is told to connect to; it has names of its own in its configuration.
+pub(super) fn ssh_destination(host: &Host) -> String {
+    format!("ssh://{}", host.name)
+}
+
+fn webdav(plain: bool, host: &Host, variables: &dyn Variables) -> Result<Operator, BadSetup> {
+    let scheme = if plain { "http" } else { "https" };
+    let mut builder =
+        Webdav::default().endpoint(&format!("{scheme}://{}", host.name)).root(&host.path).disable_create_dir(true);
+    let user = host.user.clone().or_else(|| text(variables, &["KEEPSTONE_WEBDAV_USER"]));
+    match (user, variables.find("KEEPSTONE_WEBDAV_PASSWORD")) {
+        (Some(user), password) => {
+            builder = builder.username(&user).password(password.as_ref().map_or("", Secret::reveal));
+        }
+        (None, Some(_)) => {
+            return Err(BadSetup("KEEPSTONE_WEBDAV_PASSWORD is set, and no user: write webdav+https://USER@…".into()));
+        }
+        (None, None) => {}
+    }
+    if let Some(token) = variables.find("KEEPSTONE_WEBDAV_TOKEN") {
+        builder = builder.token(token.reveal());
+    }
+    operator(builder)
+}
+
+fn operator(builder: impl opendal::Builder) -> Result<Operator, BadSetup> {
+    // Its message names no value, only what is wrong with one.
+    Operator::new(builder).map_err(|error| BadSetup(error.message().to_owned()))
+}
+
+fn first(variables: &dyn Variables, names: &[&str]) -> Option<Secret> {
+    names.iter().find_map(|name| variables.find(name))
+}
+
+fn text(variables: &dyn Variables, names: &[&str]) -> Option<String> {
+    first(variables, names).map(|found| found.reveal().to_owned())
+}
+
+fn half(there: &str, missing: &str) -> BadSetup {
+    BadSetup(format!("{there} is set, and {missing} is not"))
+}
