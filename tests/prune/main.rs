@@ -10,4 +10,5 @@ mod crashes;
 mod packs;
 mod scene;
 mod schedules;
+mod scripts;
 mod stage;

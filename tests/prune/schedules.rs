@@ -6,7 +6,7 @@ use crate::cast::*;
 use crate::scene::scratch;
 
 /// So many schedules are played, unless the environment says for how many seconds.
-const SCHEDULES: u64 = 300;
+const SCHEDULES: u64 = 1500;
 const SECONDS: &str = "KEEPSTONE_TEST_SCHEDULES_SECS";
 /// Begins with this one instead of 0.
 const FIRST: &str = "KEEPSTONE_TEST_SEED";
