@@ -255,6 +255,20 @@ proptest! {
     }
 
     #[test]
+    fn who_goes_on_after_any_cut_cuts_as_if_he_had_begun_at_the_beginning(
+        params in any_params(), stream in any_stream(), at: proptest::sample::Index, hint in proptest::option::of(0u64..30_000),
+    ) {
+        let chunker = Chunker::new(&[9; 32], params);
+        let whole: Vec<&[u8]> = chunker.split(&stream).collect();
+        let kept = at.index(whole.len() + 1);
+        let offset: usize = whole[..kept].iter().map(|chunk| chunk.len()).sum();
+
+        let rest = read_chunks(&chunker, &stream[offset..], hint);
+
+        prop_assert_eq!(rest, &whole[kept..]);
+    }
+
+    #[test]
     fn an_inserted_byte_moves_only_the_cuts_near_it(
         seed: [u8; 16], at in 0usize..500, byte: u8,
     ) {

@@ -13,11 +13,12 @@ use keepstone::format::codec::{Ascending, Keyed};
 use keepstone::format::content::{Content, ListNode};
 use keepstone::format::control::{Condemned, Forgotten, Run, Session, Snapshot};
 use keepstone::format::envelope::{self, ObjectKind, Prefix};
+use keepstone::format::epochs::{Closing, EpochRecord};
 use keepstone::format::extras::Extras;
 use keepstone::format::keys::{Config, Key, Keyring, KeyringHeader, Keyslot, Settings, Slot};
 use keepstone::format::pack::{BlobHeader, BlobKind, Compression, Directory, Trailer};
 use keepstone::format::segment::Segment;
-use keepstone::format::tree::{HardLink, Time, TreeNode, Xattrs};
+use keepstone::format::tree::{Begun, HardLink, Time, TreeNode, Xattrs};
 use keepstone::format::{Malformed, Structure};
 use keepstone::id::{BlobId, KeyslotId, RepositoryId, SessionId};
 use proptest::collection::vec;
@@ -71,11 +72,14 @@ fn every_parser_has_one_encoding(bytes: &[u8]) -> Result<(), TestCaseError> {
     one_encoding::<Forgotten>(bytes)?;
     one_encoding::<Run>(bytes)?;
     one_encoding::<Keyring>(bytes)?;
+    one_encoding::<Closing>(bytes)?;
+    one_encoding::<EpochRecord>(bytes)?;
     one_encoding::<TreeNode>(bytes)?;
     one_encoding::<ListNode>(bytes)?;
     one_encoding::<Content>(bytes)?;
     one_encoding::<Xattrs>(bytes)?;
     one_encoding::<HardLink>(bytes)?;
+    one_encoding::<Begun>(bytes)?;
     has_one_encoding(bytes, Segment::from_bytes(bytes).map(|segment| segment.to_bytes()))?;
     has_one_encoding(bytes, Config::from_bytes(bytes).map(|config| config.to_bytes().to_vec()))?;
     has_one_encoding(bytes, Keyslot::from_bytes(bytes).map(|slot| slot.to_bytes().to_vec()))?;
@@ -123,6 +127,16 @@ proptest! {
 
     #[test]
     fn every_keyring_comes_back(value in values::keyring()) {
+        comes_back(&value)?;
+    }
+
+    #[test]
+    fn every_epoch_record_comes_back(value in values::epoch_record()) {
+        comes_back(&value)?;
+    }
+
+    #[test]
+    fn every_closing_comes_back(value in values::closing()) {
         comes_back(&value)?;
     }
 

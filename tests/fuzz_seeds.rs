@@ -11,12 +11,15 @@ use serde_json::Value;
 const SEED_MAX: usize = 4 << 10;
 
 /// Targets that take the bytes of the vectors of the same name as they are.
-const STRUCTURES: [&str; 18] = [
+const STRUCTURES: [&str; 21] = [
+    "beginning_of_a_file",
     "blob_record",
+    "closing",
     "condemned_record",
     "config",
     "content",
     "envelope",
+    "epoch_record",
     "extended_attributes",
     "forgotten_record",
     "hard_link_identity",

@@ -10,6 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use keepstone::format::control::Snapshot;
+use keepstone::id::Id;
 use keepstone::repo::{Argon2Profile, CacheDir, Repository, SystemChance, default_settings, init};
 use keepstone::storage::LocalStore;
 use tempfile::TempDir;
@@ -77,6 +79,35 @@ fn it_follows_keyrings_through_changes_of_keys() {
 }
 
 #[test]
+fn it_refuses_what_appears_under_a_closed_epoch() {
+    let place = place();
+    let path = place.path().join("repository");
+    let store = LocalStore::create(&path).unwrap();
+    init(&store, b"first", "test", default_settings(), Argon2Profile::Cheap, &SystemChance).unwrap();
+    back_up(&path, "first", "of the first epoch");
+    let holder = open(LocalStore::open(&path).unwrap(), b"first");
+    let mut opened = open(store, b"first");
+    let (keychain, store, chance) = opened.keychain_mut();
+    keychain.rotate(store, chance).unwrap();
+    assert_eq!(opened.close_epochs(false).unwrap().epochs, [1]);
+    let file = password_file(&place, "first");
+    assert_eq!(read(&path, &file, &["snapshots"]).lines().count(), 1);
+    read(&path, &file, &["verify-packs"]);
+
+    let snapshot = objects_below(&path.join("snapshots")).remove(0);
+    let id = Id::from_hex(snapshot.file_name().unwrap().to_str().unwrap()).unwrap();
+    let planted = holder.objects().put(&holder.objects().get::<Snapshot>(&id).unwrap()).unwrap().id();
+
+    let output = run(&path, &file, &["snapshots"]);
+    assert_eq!(output.status.code(), Some(13));
+    assert!(told(&output).contains(&planted.to_hex()), "{}", told(&output));
+    let target = place.path().join("restored");
+    let output = run(&path, &file, &["restore", "latest", target.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(13), "said, and the other one restored: {}", told(&output));
+    assert_eq!(fs::read_to_string(target.join("stdin")).unwrap(), "of the first epoch".repeat(20));
+}
+
+#[test]
 fn it_is_not_led_back_by_a_slot_that_was_replaced() {
     let place = place();
     let path = place.path().join("repository");
@@ -104,7 +135,7 @@ fn it_refuses_what_was_altered() {
     let file = password_file(&place, "first");
     read(&path, &file, &["verify-packs"]);
     let objects = objects_below(&path);
-    assert_eq!(objects.len(), 7, "config, a slot, a keyring, two packs, a segment and a snapshot: {objects:?}");
+    assert_eq!(objects.len(), 8, "config, a slot, a keyring, two packs, a segment, a snapshot and a run: {objects:?}");
     for object in objects {
         let whole = fs::read(&object).unwrap();
         let mut altered = whole.clone();

@@ -79,6 +79,7 @@ fn back_up(repository: &Repository, tree: &'static Thing) -> keepstone::format::
         dry_run: false,
         skip_if_unchanged: false,
         threads: 1,
+        checkpoint_every: keepstone::ops::backup::CHECKPOINT_EVERY,
     };
     let counters = BackupCounters::default();
     let listener = Listener { on_trouble: &|_| {}, interrupted: &|| false, counters: &counters };

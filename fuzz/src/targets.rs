@@ -4,10 +4,11 @@ use keepstone::compress::{DecompressError, Decompressor};
 use keepstone::format::content::{Content, ListNode};
 use keepstone::format::control::{Condemned, Forgotten, Run, Session, Snapshot};
 use keepstone::format::envelope::{self, ObjectKind, Prefix};
+use keepstone::format::epochs::{Closing, EpochRecord};
 use keepstone::format::keys::{Config, Keyring, KeyringHeader, Keyslot};
 use keepstone::format::pack::{BlobHeader, Directory, Trailer};
 use keepstone::format::segment::Segment;
-use keepstone::format::tree::{HardLink, TreeNode, Xattrs};
+use keepstone::format::tree::{Begun, HardLink, TreeNode, Xattrs};
 use keepstone::format::{Malformed, Structure};
 use keepstone::id::PackId;
 use keepstone::storage::ObjectName;
@@ -36,10 +37,13 @@ macro_rules! structures {
     )*};
 }
 structures! {
+    beginning_of_a_file: Begun;
     blob_record: BlobHeader;
+    closing: Closing;
     condemned_record: Condemned;
     config: Config;
     content: Content;
+    epoch_record: EpochRecord;
     extended_attributes: Xattrs;
     forgotten_record: Forgotten;
     hard_link_identity: HardLink;

@@ -75,8 +75,12 @@ pub fn several(
 
 /// The snapshot that a name means; the filters narrow what `latest` looks at.
 pub fn one(repository: &Repository, name: &SnapshotName, args: &FilterArgs) -> Result<(SnapshotId, Snapshot), Failure> {
-    snapshots::resolve(repository, &name.to_string(), &filter(args))
-        .map_err(|error| refused(error, "list snapshots with: keepstone snapshots"))
+    snapshots::resolve(repository, &name.to_string(), &filter(args)).map_err(not_there)
+}
+
+/// There is no such snapshot, or more than one.
+pub fn not_there(error: RepoError) -> Failure {
+    refused(error, "list snapshots with: keepstone snapshots")
 }
 
 /// What stands at a path in a snapshot.

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 
 use super::args::GlobalArgs;
+use super::args::from::FromArgs;
 use super::args::key::NewPasswordArgs;
 use super::environment::Environment;
 use super::exit::Failure;
@@ -132,6 +133,18 @@ impl Context {
     pub fn first_password(&self) -> Result<&Password, Failure> {
         let password = self.repository_password("new password", Asking::New)?;
         Ok(self.password.get_or_init(|| password))
+    }
+
+    /// The password of a second repository.
+    pub fn second_password(&self, args: &FromArgs) -> Result<Password, Failure> {
+        let wanted = Wanted {
+            what: "password of the other repository",
+            file: args.from_password_file.clone(),
+            command: args.from_password_command.clone(),
+            variables: &password::FROM,
+            asking: Asking::Existing,
+        };
+        wanted.obtain(&self.environment, &Terminal)
     }
 
     /// A password that is added, or takes the place of the one in use.

@@ -80,7 +80,13 @@ fn dispatch(context: &Context, command: &Command) -> Result<Exit, Failure> {
         Command::Diff(args) => commands::diff::run(context, args),
         Command::Stats(args) => commands::stats::run(context, args),
         Command::Cat(args) => commands::cat::run(context, args),
+        Command::Forget(args) => commands::forget::run(context, args),
+        Command::Repair(args) => commands::repair::run(context, args),
         Command::Check(args) => commands::check::run(context, args),
+        Command::Tag(args) => commands::replace::tag(context, args),
+        Command::Rewrite(args) => commands::replace::rewrite(context, args),
+        Command::Copy(args) => commands::copy::run(context, args),
+        Command::Prune(args) => commands::prune::run(context, args),
         Command::Restore(args) => commands::restore::run(context, args),
         Command::Dump(args) => commands::dump::run(context, args),
     }

@@ -3,8 +3,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::args::from::FromArgs;
 use super::exit::{Exit, Failure};
-use super::settings::Cache;
+use super::settings::{self, Cache};
 use super::values::Place;
 use super::{Context, Form, stores};
 use crate::repo::{CacheDir, RepoError, Repository, SystemChance, Who};
@@ -13,6 +14,25 @@ use crate::storage::{LocalStore, Store, StoreError};
 /// Opens the repository that the settings name, with the password that they lead to.
 pub fn repository(context: &Context) -> Result<Repository, Failure> {
     let repository = with_cache(context, &cache_dir(context))?;
+    tell_of_sync(context, &repository);
+    Ok(repository)
+}
+
+/// Opens the second repository, which `from` or the environment names.
+pub fn second_repository(context: &Context, from: &FromArgs) -> Result<Repository, Failure> {
+    let place = settings::second_repository(from, context.environment())?.ok_or_else(|| {
+        Failure::usage("no repository to copy from is named")
+            .hint("give --from-repo PLACE or --from-repository-file FILE, or set KEEPSTONE_FROM_REPOSITORY")
+    })?;
+    let store = stores::existing(context, &place)?;
+    let password = context.second_password(from)?;
+    let repository = Repository::open(store, password.as_bytes(), &cache_dir(context), Box::new(SystemChance));
+    let repository = repository.map_err(failure)?;
+    tell_of_sync(context, &repository);
+    Ok(repository)
+}
+
+fn tell_of_sync(context: &Context, repository: &Repository) {
     let sync = repository.first_sync();
     for lost in &sync.unusable {
         context.note(format!("rebuilt a part of the local index: {lost}"));
@@ -20,13 +40,15 @@ pub fn repository(context: &Context) -> Result<Repository, Failure> {
     for (id, why) in &sync.damaged {
         context.complain(&format!("index segment {}", id.short()), &format!("{why}; run keepstone check"));
     }
+    for (id, why) in &sync.late {
+        context.complain(&format!("index segment {}", id.short()), &format!("{why}; what it lists is not believed"));
+    }
     if !sync.vanished.is_empty() {
         context.note(format!(
             "warning: {} index segments that this machine has seen are gone and nothing replaces them: the store was rolled back, or objects were lost; run keepstone check",
             sync.vanished.len()
         ));
     }
-    Ok(repository)
 }
 
 /// Opens the repository for a check, which believes nothing that this machine kept: all of the index is read
@@ -93,7 +115,7 @@ pub fn failure(error: RepoError) -> Failure {
         RepoError::NoRepository { .. } => Exit::NoRepository,
         RepoError::WrongPassword => Exit::WrongPassword,
         RepoError::NeedsNewer { .. } => Exit::TooNew,
-        RepoError::Damaged { .. } | RepoError::Missing { .. } => Exit::Damage,
+        RepoError::Damaged { .. } | RepoError::AfterClosing { .. } | RepoError::Missing { .. } => Exit::Damage,
         RepoError::Conflict(_) => Exit::Busy,
         RepoError::Interrupted => Exit::Interrupted,
         RepoError::Occupied { .. } | RepoError::Refused(_) | RepoError::Store(_) | RepoError::Local { .. } => {
@@ -104,7 +126,9 @@ pub fn failure(error: RepoError) -> Failure {
         RepoError::NoRepository { .. } => Some("make one with: keepstone init"),
         RepoError::WrongPassword => Some("see KEEPSTONE_PASSWORD_FILE and --password-file for where it comes from"),
         RepoError::NeedsNewer { .. } => Some("update keepstone on this machine"),
-        RepoError::Damaged { .. } | RepoError::Missing { .. } => Some("find out what is harmed with: keepstone check"),
+        RepoError::Damaged { .. } | RepoError::AfterClosing { .. } | RepoError::Missing { .. } => {
+            Some("find out what is harmed with: keepstone check")
+        }
         RepoError::Store(StoreError::Full { .. }) => {
             Some("nothing that was stored before is harmed; make room and run it again")
         }

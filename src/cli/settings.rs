@@ -5,6 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use super::args::GlobalArgs;
+use super::args::from::FromArgs;
 use super::environment::Environment;
 use super::exit::{Exit, Failure};
 use super::values::{Compression, FramesPerSecond, PackSize, Place, StoreOption};
@@ -49,11 +50,47 @@ pub enum Cache {
     Off,
 }
 
+/// Flags and variables that say where a repository is.
+struct Names<'a> {
+    place: &'a Option<Place>,
+    file: &'a Option<PathBuf>,
+    variable: &'static str,
+    file_variable: &'static str,
+}
+
+/// The place of a second repository, which another one is made like or copied from; `None` if nobody names one.
+pub fn second_repository(flags: &FromArgs, environment: &Environment) -> Result<Option<Place>, Failure> {
+    let names = Names {
+        place: &flags.from_repo,
+        file: &flags.from_repository_file,
+        variable: "KEEPSTONE_FROM_REPOSITORY",
+        file_variable: "KEEPSTONE_FROM_REPOSITORY_FILE",
+    };
+    repository(&names, environment)?.map(|from| from.place()).transpose()
+}
+
+impl RepositoryFrom {
+    fn place(&self) -> Result<Place, Failure> {
+        match self {
+            RepositoryFrom::Place(place) => Ok(place.clone()),
+            RepositoryFrom::File(file) => place_in(file),
+        }
+    }
+}
+
 impl Settings {
     /// What flags and environment say together. Every variable is checked, whether or not it is needed now.
     pub fn resolve(flags: &GlobalArgs, environment: &Environment) -> Result<Self, Failure> {
         Ok(Settings {
-            repository: repository(flags, environment)?,
+            repository: repository(
+                &Names {
+                    place: &flags.repo,
+                    file: &flags.repository_file,
+                    variable: "KEEPSTONE_REPOSITORY",
+                    file_variable: "KEEPSTONE_REPOSITORY_FILE",
+                },
+                environment,
+            )?,
             cache: cache(flags, environment),
             threads: flags.threads,
             limit_upload: flags.limit_upload,
@@ -74,29 +111,29 @@ impl Settings {
     /// Where the repository is; exit 2 if nobody says.
     pub fn repository(&self) -> Result<Place, Failure> {
         match &self.repository {
-            Some(RepositoryFrom::Place(place)) => Ok(place.clone()),
-            Some(RepositoryFrom::File(file)) => place_in(file),
+            Some(from) => from.place(),
             None => Err(Failure::usage("no repository is named")
                 .hint("give -r PLACE or --repository-file FILE, or set KEEPSTONE_REPOSITORY")),
         }
     }
 }
 
-fn repository(flags: &GlobalArgs, environment: &Environment) -> Result<Option<RepositoryFrom>, Failure> {
-    if let Some(place) = &flags.repo {
+fn repository(names: &Names<'_>, environment: &Environment) -> Result<Option<RepositoryFrom>, Failure> {
+    if let Some(place) = names.place {
         return Ok(Some(RepositoryFrom::Place(place.clone())));
     }
-    if let Some(file) = &flags.repository_file {
+    if let Some(file) = names.file {
         return Ok(Some(RepositoryFrom::File(file.clone())));
     }
-    match (environment.raw("KEEPSTONE_REPOSITORY"), environment.raw("KEEPSTONE_REPOSITORY_FILE")) {
+    let Names { variable, file_variable, .. } = names;
+    match (environment.raw(variable), environment.raw(file_variable)) {
         // Guessing which one is meant could write a backup to the wrong place.
-        (Some(_), Some(_)) => Err(Failure::usage("KEEPSTONE_REPOSITORY and KEEPSTONE_REPOSITORY_FILE are both set")
-            .hint("unset one of them, or give -r PLACE")),
+        (Some(_), Some(_)) => Err(Failure::usage(format!("{variable} and {file_variable} are both set"))
+            .hint("unset one of them, or name the place with an option")),
         (Some(place), None) => match Place::parse(&place) {
             Ok(place) => Ok(Some(RepositoryFrom::Place(place))),
             Err(error) => {
-                let message = format!("invalid value '{}' for KEEPSTONE_REPOSITORY: {error}", place.display());
+                let message = format!("invalid value '{}' for {variable}: {error}", place.display());
                 Err(Failure::usage(message))
             }
         },

@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
 use crate::component::files::owners::Owners;
@@ -14,7 +15,10 @@ use crate::ops::pattern::Steps;
 use crate::ops::source::{Description, Extent, Found, Kind, Listing, OnTrouble, Reading, Source, Stat, Trouble};
 use command::CommandOutput;
 
+pub use pipe::Pipe;
+
 mod command;
+mod pipe;
 
 /// One file, with the directories that lead to it.
 pub struct StreamSource {
@@ -40,6 +44,7 @@ enum Input {
     Command {
         program: OsString,
         arguments: Vec<OsString>,
+        stop: &'static AtomicBool,
     },
 }
 
@@ -50,14 +55,15 @@ impl StreamSource {
     }
 
     /// What a command writes to its standard output. It fails if the command does: what it wrote to its
-    /// standard error last is in the error.
+    /// standard error last is in the error. When `stop` is raised, the command is killed.
     pub fn command(
         path: &Path,
         now: Time,
         program: impl Into<OsString>,
         arguments: Vec<OsString>,
+        stop: &'static AtomicBool,
     ) -> Result<Self, BadStreamPath> {
-        StreamSource::new(path, now, Input::Command { program: program.into(), arguments })
+        StreamSource::new(path, now, Input::Command { program: program.into(), arguments, stop })
     }
 
     fn new(path: &Path, made: Time, input: Input) -> Result<Self, BadStreamPath> {
@@ -120,8 +126,8 @@ impl Source for StreamSource {
                 let reader = reader.lock().unwrap_or_else(PoisonError::into_inner).take();
                 reader.ok_or_else(|| self.trouble("a stream can be read only once".to_owned()))?
             }
-            Input::Command { program, arguments } => {
-                let command = CommandOutput::start(program, arguments);
+            Input::Command { program, arguments, stop } => {
+                let command = CommandOutput::start(program, arguments, stop);
                 Box::new(command.map_err(|error| self.trouble(error.to_string()))?)
             }
         };

@@ -8,6 +8,7 @@ use super::chance::{Chance, hedged_salt};
 use super::{CryptoError, Keyset};
 use crate::format::control::{Condemned, Forgotten, Run, Session, Snapshot};
 use crate::format::envelope::{self, KeyMode, ObjectKind, PREFIX_LEN, Prefix, TAG_LEN};
+use crate::format::epochs::EpochRecord;
 use crate::format::keys::Key;
 use crate::format::limits::RECORD_LEN;
 use crate::format::segment::Segment;
@@ -43,6 +44,7 @@ sealable! {
     Run: Run;
     Session: Session;
     Condemned: Condemned;
+    EpochRecord: EpochRecord;
     Segment: Index;
 }
 
@@ -62,6 +64,11 @@ impl<T> Sealed<T> {
     /// The bytes as they are stored.
     pub fn as_stored(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The epoch that it claims to be sealed under. What opens was sealed under it.
+    pub fn epoch(&self) -> Result<u32, Malformed> {
+        Prefix::split(&self.bytes).map(|(prefix, _)| prefix.epoch)
     }
 }
 

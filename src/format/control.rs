@@ -1,13 +1,13 @@
 //! Small sealed records: snapshots, runs, sessions, condemned and forgotten records (format-spec,
 //! "Control objects").
 
-use super::codec::{Ascending, Bytes, Decode, Encode, List, Malformed, Structure, Text};
-use super::extras::Extras;
+use super::codec::{Ascending, Bytes, Decode, Encode, List, Malformed, Structure, Text, TooLong};
+use super::extras::{Extra, Extras};
 use super::limits::{
     CONDEMNED_MAX, LABEL_MAX, PATH_MAX, PATHS_MAX, RECORDED_MAX, SIGNATURE_MAX, TAGS_MAX, TROUBLES_MAX,
 };
 use super::tree::{Time, TreeRef};
-use crate::id::{CondemnedId, PackId, SessionId, SnapshotId};
+use crate::id::{CondemnedId, ID_LEN, PackId, SessionId, SnapshotId};
 
 /// Host, user, component and the like.
 pub type Label = Text<LABEL_MAX>;
@@ -78,6 +78,9 @@ pub struct Snapshot {
     pub extras: Extras,
 }
 
+/// The tag of a snapshot's extra that says which snapshot of the same repository it was made from.
+pub const MADE_FROM_TAG: u32 = 2;
+
 /// A path as bytes.
 pub type PathBytes = Bytes<PATH_MAX>;
 impl super::codec::Keyed for PathBytes {
@@ -134,8 +137,30 @@ impl Structure for Snapshot {
         if self.root.level > super::limits::LEVEL_MAX {
             return Err(Malformed::new(Self::WHAT, "deeper than the limit"));
         }
+        if self.extras.get(ORIGINAL_TAG).is_some_and(|original| original.len() != ID_LEN) {
+            return Err(Malformed::new(Self::WHAT, "an original whose id is not 32 bytes long"));
+        }
         self.extras.obey(Self::WHAT)?;
         self.signature.obey(Self::WHAT)
+    }
+}
+
+/// The tag of the id of the snapshot, in another repository, that this one is a copy of.
+pub const ORIGINAL_TAG: u32 = 1;
+
+impl Snapshot {
+    /// What it is a copy of; of a copy of a copy, the first.
+    pub fn original(&self) -> Option<SnapshotId> {
+        self.extras.get(ORIGINAL_TAG)?.try_into().ok().map(SnapshotId::from_bytes)
+    }
+
+    /// The same as a copy of `original`. Fails if it has as many extras as it can have.
+    pub fn with_original(mut self, original: SnapshotId) -> Result<Self, TooLong> {
+        let value = Bytes::new(original.as_bytes().to_vec()).expect("an id is shorter than an extra may be");
+        let mut extras: Vec<Extra> = self.extras.iter().filter(|extra| extra.tag != ORIGINAL_TAG).cloned().collect();
+        extras.push(Extra { tag: ORIGINAL_TAG, value });
+        self.extras = Extras::new(extras)?;
+        Ok(self)
     }
 }
 
@@ -178,6 +203,30 @@ impl Structure for Session {
         self.started.obey(Self::WHAT)
     }
 }
+
+/// Which process on which machine a session is: whoever is on the same machine can see whether it ended.
+/// The value of a session's extra [`PROCESS_TAG`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct ProcessIdentity {
+    /// The machine's boot, drawn by lot each time.
+    pub boot: [u8; 16],
+    /// The name space that process numbers are from.
+    pub namespace: u64,
+    /// The process's number there.
+    pub process: u32,
+    /// When the process began, in clock ticks since the boot: numbers recur.
+    pub began: u64,
+}
+impl Structure for ProcessIdentity {
+    const WHAT: &'static str = "process identity";
+
+    fn obey(&self) -> Result<(), Malformed> {
+        Ok(())
+    }
+}
+
+/// The tag of a session's [`ProcessIdentity`].
+pub const PROCESS_TAG: u32 = 1;
 
 /// Packs that no longer count and wait for deletion. A tombstone: it is never taken back.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

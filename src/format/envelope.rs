@@ -39,11 +39,14 @@ pub enum ObjectKind {
     Condemned = 8,
     /// A generation of the keyring.
     Keyring = 9,
+    // 10 is a key slot, which has a header of its own.
+    /// A record of what is valid under a closed epoch.
+    EpochRecord = 11,
 }
 
 impl ObjectKind {
     /// Every kind.
-    pub const ALL: [ObjectKind; 9] = [
+    pub const ALL: [ObjectKind; 10] = [
         ObjectKind::DataPack,
         ObjectKind::MetaPack,
         ObjectKind::Index,
@@ -53,6 +56,7 @@ impl ObjectKind {
         ObjectKind::Session,
         ObjectKind::Condemned,
         ObjectKind::Keyring,
+        ObjectKind::EpochRecord,
     ];
 
     fn from_byte(byte: u8) -> Option<Self> {

@@ -198,7 +198,7 @@ pub struct Epoch {
     pub index: Key,
     /// Seals everything else.
     pub control: Key,
-    /// What is valid under it once it is closed; reserved.
+    /// What is valid under it once it is closed; tags in [`super::epochs::tag`].
     pub extras: Extras,
 }
 impl Keyed for Epoch {
@@ -271,6 +271,7 @@ impl Structure for Keyring {
         }
         self.extras.obey(Self::WHAT)?;
         self.epochs.iter().try_for_each(|epoch| epoch.extras.obey("epoch"))?;
+        self.epochs_close_in_order()?;
         self.slots.iter().try_for_each(|slot| slot.extras.obey("slot"))?;
         self.slots.iter().try_for_each(|slot| slot.created.obey(Self::WHAT))?;
         self.created.obey(Self::WHAT)

@@ -68,6 +68,10 @@ pub const SIGNATURE_MAX: usize = 8192;
 pub const SLOTS_MAX: usize = 32;
 /// Epochs in a keyring.
 pub const EPOCHS_MAX: usize = 1024;
+/// Epoch records of one closed epoch.
+pub const CLOSING_RECORDS_MAX: usize = 100;
+/// Objects in one epoch record.
+pub const VALID_MAX: usize = 1 << 18;
 /// Features that a keyring can require.
 pub const FEATURES_MAX: usize = 64;
 /// Condemned records that a session has seen, and packs in one condemned record.

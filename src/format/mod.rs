@@ -22,6 +22,7 @@ pub mod codec;
 pub mod content;
 pub mod control;
 pub mod envelope;
+pub mod epochs;
 pub mod extras;
 pub mod keys;
 pub mod limits;

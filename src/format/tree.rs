@@ -63,6 +63,8 @@ pub mod tag {
     /// An encoded [`super::HardLink`].
     pub const HARD_LINK: u32 = 3;
     // 16..=31 are reserved for objects of buckets; see the spec.
+    /// An encoded [`super::Begun`]: the file's content is only its beginning. Must be understood.
+    pub const BEGUN: u32 = crate::format::extras::MUST_UNDERSTAND | 1;
 }
 
 /// What an entry is.
@@ -191,6 +193,11 @@ impl Entry {
         self.extras.get(tag::HARD_LINK).map(HardLink::from_bytes).transpose()
     }
 
+    /// Of a file that was not read to its end, what else is known; only checkpoints have such entries.
+    pub fn begun(&self) -> Result<Option<Begun>, Malformed> {
+        self.extras.get(tag::BEGUN).map(Begun::from_bytes).transpose()
+    }
+
     fn obey(&self) -> Result<(), Malformed> {
         let broken = |why: &str| Err(Malformed::new(TreeNode::WHAT, why));
         if self.key.name.is_empty() {
@@ -210,6 +217,16 @@ impl Entry {
             _ => Ok(()),
         }
     }
+}
+
+/// What a checkpoint says of a file of which it holds the beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub struct Begun {
+    /// The length of the whole file as it was found; 0 if nobody knew.
+    pub size: u64,
+}
+impl Structure for Begun {
+    const WHAT: &'static str = "beginning of a file";
 }
 
 /// A child of an interior node.

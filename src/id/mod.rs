@@ -48,6 +48,10 @@ named! {
     SessionId = SessionMark, "session";
     /// Names a record of condemned packs.
     CondemnedId = CondemnedMark, "condemned record";
+    /// Names a record of what is valid under a closed epoch.
+    EpochRecordId = EpochRecordMark, "epoch record";
+    /// Names an object of any kind.
+    AnyId = AnyMark, "object";
     /// Names a generation of the keyring.
     KeyringId = KeyringMark, "keyring";
     /// Names a key slot.
@@ -63,6 +67,11 @@ impl<T> Id<T> {
     /// Its bytes.
     pub const fn as_bytes(&self) -> &[u8; ID_LEN] {
         &self.0
+    }
+
+    /// The same id, whatever it names.
+    pub const fn of_any(&self) -> AnyId {
+        Id::from_bytes(self.0)
     }
 
     /// The name of an object that holds exactly `stored`: its BLAKE3 hash, as `b3sum` prints it.

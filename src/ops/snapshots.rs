@@ -1,14 +1,18 @@
 //! Snapshots: listed, filtered, chosen by what people type, and the paths in them.
 
+use std::collections::HashMap;
+
 use rayon::prelude::*;
 
-use crate::format::control::{Snapshot, SnapshotState};
-use crate::format::tree::{Entry, EntryKey, Name, Node, TreeRef};
+use crate::format::control::{PathBytes, Snapshot, SnapshotState};
+use crate::format::tree::{Entry, EntryKey, Name, Node, Time, TreeRef};
 use crate::id::{ID_LEN, Id, Named, SnapshotId};
 use crate::repo::{Class, RepoError, Repository, Result};
 
 /// Hex digits that an abbreviated id has at least.
 pub const PREFIX_MIN: usize = 4;
+/// How long a checkpoint is kept that no backup goes on from.
+pub const CHECKPOINT_KEPT_DAYS: i64 = 14;
 /// Candidates that an ambiguous prefix names.
 const CANDIDATES_NAMED: usize = 10;
 
@@ -43,6 +47,31 @@ pub fn all_with_checkpoints(repository: &Repository) -> Result<Listing> {
     }
     listing.snapshots.sort_by_key(|(id, snapshot)| (snapshot.time, *id));
     Ok(listing)
+}
+
+/// Checkpoints that need not be kept any longer: a snapshot of the same things has come after them, or nobody
+/// has gone on from them for [`CHECKPOINT_KEPT_DAYS`].
+///
+/// Their objects may be deleted without a forgotten record: no run and no person was ever told of them. `now` may
+/// be wrong by years, and a backup that is at work may have one of them: then it is read again, and no more.
+pub fn stale_checkpoints(listing: &Listing, now: Time) -> Vec<SnapshotId> {
+    let (checkpoints, snapshots): (Vec<_>, Vec<_>) =
+        listing.snapshots.iter().partition(|(_, snapshot)| snapshot.state == SnapshotState::Checkpoint);
+    let mut newest: HashMap<_, Time> = HashMap::new();
+    for (_, snapshot) in snapshots {
+        let finished = newest.entry(things(snapshot)).or_insert(snapshot.finished);
+        *finished = snapshot.finished.max(*finished);
+    }
+    let is_stale = |checkpoint: &Snapshot| {
+        let has_successor = newest.get(&things(checkpoint)).is_some_and(|finished| *finished > checkpoint.finished);
+        has_successor || now.secs.saturating_sub(checkpoint.finished.secs) > CHECKPOINT_KEPT_DAYS * 24 * 60 * 60
+    };
+    checkpoints.into_iter().filter(|(_, checkpoint)| is_stale(checkpoint)).map(|(id, _)| *id).collect()
+}
+
+/// What a snapshot is of.
+fn things(snapshot: &Snapshot) -> (&str, &str, &[PathBytes]) {
+    (&snapshot.host, &snapshot.component, &snapshot.paths)
 }
 
 /// Which snapshots are meant. What is empty asks for nothing.
@@ -100,7 +129,14 @@ pub fn resolve(repository: &Repository, spec: &str, filter: &SnapshotFilter) -> 
         Some(back) => latest(repository, back, filter),
         None => {
             let id = the_one(spec, repository.objects().list::<Snapshot>()?)?;
-            Ok((id, repository.objects().get::<Snapshot>(&id)?))
+            let snapshot = repository.objects().get::<Snapshot>(&id)?;
+            match snapshot.state {
+                SnapshotState::Checkpoint => Err(RepoError::Refused(format!(
+                    "{} is no snapshot but the checkpoint of a backup that was interrupted: run that backup again",
+                    id.short()
+                ))),
+                _ => Ok((id, snapshot)),
+            }
         }
     }
 }

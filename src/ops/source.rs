@@ -123,6 +123,13 @@ pub enum Extent {
 
 /// One reading of a file's content.
 pub trait Reading {
+    /// Passes over the first `offset` bytes, holes counted; asked before anything else, and perhaps again. The
+    /// next stretch then begins there. `false` if that is impossible: then nothing is passed over.
+    fn begin_at(&mut self, offset: u64) -> io::Result<bool> {
+        let _ = offset;
+        Ok(false)
+    }
+
     /// The next stretch; `None` at the end. After `Data` its bytes are read to their end (a `read` of 0,
     /// or the whole length) before the next call.
     fn next_extent(&mut self) -> io::Result<Option<Extent>>;

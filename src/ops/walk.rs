@@ -2,9 +2,11 @@
 
 use std::vec::IntoIter;
 
+use crate::format::content::Content;
 use crate::format::extras::Extras;
 use crate::format::limits::TREE_DEPTH_MAX;
 use crate::format::tree::{Entry, EntryKey, Node, TreeChild, TreeNode, TreeRef, tag};
+use crate::format::{Malformed, Structure};
 use crate::repo::{RepoError, Repository, Result};
 
 /// Extras of an entry that this version understands.
@@ -64,13 +66,33 @@ pub fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
 
 /// Refuses an entry that means nothing without an extra that this version does not know.
 pub(super) fn understood(extras: &Extras, name: &[u8]) -> Result<()> {
-    match extras.not_understood(KNOWN_TAGS) {
+    understood_with(extras, name, KNOWN_TAGS)
+}
+
+/// The same for whoever follows what entries refer to, also in checkpoints: the beginning of a file refers to
+/// blobs as a whole one does.
+pub(super) fn can_be_followed(extras: &Extras, name: &[u8]) -> Result<()> {
+    understood_with(extras, name, &[KNOWN_TAGS, &[tag::BEGUN]].concat())
+}
+
+fn understood_with(extras: &Extras, name: &[u8], known: &[u32]) -> Result<()> {
+    match extras.not_understood(known) {
         None => Ok(()),
         Some(tag) => {
             let object = String::from_utf8_lossy(name).into_owned();
             Err(RepoError::NeedsNewer { object, why: format!("its extra {tag:#x} must be understood") })
         }
     }
+}
+
+/// The contents of an entry: a file's own, and its attributes' if they are stored as content.
+pub(super) fn contents(entry: &Entry) -> std::result::Result<Vec<Content>, Malformed> {
+    let own = match &entry.node {
+        Node::File(content) => Some(content.clone()),
+        _ => None,
+    };
+    let attributes = entry.extras.get(tag::XATTRS_CONTENT).map(Content::from_bytes).transpose()?;
+    Ok(own.into_iter().chain(attributes).collect())
 }
 
 struct Walk<'r> {

@@ -42,6 +42,16 @@ pub enum RepoError {
         /// What was found.
         why: String,
     },
+    /// It is authentic, and came too late to be trusted.
+    #[error(
+        "{object} appeared under a closed epoch ({epoch}): someone who once had its keys may have made it, and it is not used"
+    )]
+    AfterClosing {
+        /// Its name in the store.
+        object: String,
+        /// The epoch.
+        epoch: u32,
+    },
     /// Something that is referred to is nowhere.
     #[error("{what} is missing")]
     Missing {
@@ -85,7 +95,7 @@ impl RepoError {
     /// The class, for whoever only needs to know that.
     pub fn class(&self) -> Class {
         match self {
-            RepoError::Damaged { .. } | RepoError::Missing { .. } => Class::Corrupt,
+            RepoError::Damaged { .. } | RepoError::AfterClosing { .. } | RepoError::Missing { .. } => Class::Corrupt,
             RepoError::Store(_) | RepoError::Local { .. } => Class::Unavailable,
             _ => Class::Refused,
         }

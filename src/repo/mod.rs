@@ -3,15 +3,22 @@
 //! [`Repository`] reads; [`Writer`] writes, under an announced session. What either gives out was
 //! checked on the way: names against bytes, bytes against keys, values against the spec.
 
+mod closings;
 mod error;
+mod forget;
 mod index;
 mod keychain;
+pub mod lease;
 mod metacache;
 mod names;
 mod objects;
 mod packer;
+mod packs;
 mod pins;
 mod reader;
+mod relist;
+mod replace;
+mod run;
 mod session;
 mod small;
 pub mod split;
@@ -25,23 +32,30 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use crate::crypto::Argon2Profile;
 pub use error::{Class, RepoError, Result};
+pub use forget::Forgetting;
 pub use index::{ActiveSegment, IndexView, ListedPack, Location, SyncReport};
-pub use keychain::Keychain;
+pub use keychain::{AtWork, Closed, Keychain};
 pub use names::{
     KeyringObject, KeyslotObject, Record, Stored, config as config_name, id_of, of as name_of, pack as pack_name,
 };
 pub use objects::{Durable, Objects};
+pub use packs::PackInside;
 pub use reader::noun;
-pub use session::{Announced, Who, program};
+pub use relist::{Relisting, WholePack, packs_of};
+pub use replace::Replaced;
+pub use run::Ending;
+pub use session::{Announced, Usable, Who, program};
 pub use world::SystemChance;
 pub use writer::{Added, Flushed, Writer};
 
 use crate::chunk::ChunkerParams;
 use crate::crypto::{Chance, Keyset};
+use crate::format::envelope::ObjectKind;
 use crate::format::keys::Settings;
 use crate::format::segment::Segment;
 use crate::id::{IndexId, RepositoryId};
 use crate::storage::{Store, StoreError};
+use closings::Closings;
 use metacache::MetaCache;
 use pins::{Pin, PinFile};
 
@@ -81,7 +95,23 @@ pub fn init(
     chance: &dyn Chance,
 ) -> Result<RepositoryId> {
     must_be_vacant(store)?;
-    keychain::create(store, passphrase, label, settings, profile, chance)
+    keychain::create(store, passphrase, label, settings, None, profile, chance)
+}
+
+/// Makes a repository in an empty store that cuts streams and names blobs as `other` does, so that what is copied
+/// from one to the other is stored once (format-spec, "Related repositories").
+pub fn init_related(
+    store: &dyn Store,
+    passphrase: &[u8],
+    label: &str,
+    pack_size: u64,
+    other: &Keychain,
+    profile: Argon2Profile,
+    chance: &dyn Chance,
+) -> Result<RepositoryId> {
+    must_be_vacant(store)?;
+    let settings = Settings { pack_size, ..other.keyring.settings };
+    keychain::create(store, passphrase, label, settings, Some(&other.keyring), profile, chance)
 }
 
 /// Refuses a store that holds a repository already.
@@ -117,10 +147,12 @@ impl Repository {
         make_private(&root)?;
         keychain.outdated = PinFile::new(&root.join("pins"), &store.place()).check(&pin, &keychain.branch)?;
         let cache_dir = root.join(repository.to_hex());
-        let (view, first_sync) = IndexView::open(&cache_dir.join("index"))?;
+        let keys = Keyset::new(&keychain.keyring);
+        let (view, first_sync) = IndexView::open(&cache_dir.join("index"), keys.current())?;
         let meta_cache = Some(MetaCache::open(&cache_dir.join("meta"))?);
         let small = small::SmallCache::open(&cache_dir.join("small"))?;
-        let objects = Arc::new(Objects { store, repository, keys: Keyset::new(&keychain.keyring), chance, small });
+        let (closings, watch) = (Closings::of(&keychain.keyring), keychain.watch());
+        let objects = Arc::new(Objects { store, repository, keys, chance, closings, watch, small });
         let mut opened = Repository {
             objects,
             keychain,
@@ -136,6 +168,7 @@ impl Repository {
         opened.first_sync.applied = synced.applied;
         opened.first_sync.vanished = synced.vanished;
         opened.first_sync.damaged = synced.damaged;
+        opened.first_sync.late = synced.late;
         for (_, why) in &opened.first_sync.damaged {
             tracing::warn!("{why}; what it lists is not known");
         }
@@ -151,6 +184,13 @@ impl Repository {
     /// Which repository this is.
     pub fn id(&self) -> RepositoryId {
         self.objects.repository
+    }
+
+    /// Announces that someone reads: deletions wait while what this gives is kept. Where nothing can be
+    /// written, deletions do not wait, and what is read is looked for again where they moved it.
+    pub fn hold_back_deletions(&self, who: &Who) -> Option<Announced> {
+        let announced = self.may_write().and_then(|()| Announced::reader(&self.objects, who));
+        announced.inspect_err(|error| tracing::debug!("deletions are not held back: {error}")).ok()
     }
 
     /// Its objects.
@@ -170,6 +210,18 @@ impl Repository {
     /// To change who can open it.
     pub fn keychain_mut(&mut self) -> (&mut Keychain, &dyn Store, &dyn Chance) {
         (&mut self.keychain, self.objects.store(), self.objects.chance())
+    }
+
+    /// Closes the epochs before the current one under which nobody is at work any more, see
+    /// [`Keychain::close`]. Sessions that are known to have ended are taken for dead first.
+    pub fn close_epochs(&mut self, again: bool) -> Result<Closed> {
+        let mut leases = lease::Leases::remembered(&self.cache_dir);
+        for open in leases.look(&self.objects, None, lease::PATIENCE)? {
+            if open.standing != lease::Standing::AtWork {
+                lease::remove(&self.objects, &open.id)?;
+            }
+        }
+        self.keychain.close(self.objects.store(), again, self.objects.chance())
     }
 
     /// Where the local view and the copies of metadata are.
@@ -235,7 +287,7 @@ impl Repository {
         let mut view = self.view_mut();
         let listed: Vec<IndexId> = self.objects.list::<Segment>()?;
         before(&mut view);
-        view.sync(&listed, &|id| self.objects.get::<Segment>(id))
+        view.sync(&listed, &Segments(&self.objects))
     }
 
     /// The index, to look things up.
@@ -265,6 +317,19 @@ impl Repository {
     pub fn bypass_meta_cache(&mut self) {
         self.meta_cache = None;
         self.openers = reader::Openers::default();
+    }
+}
+
+/// The segments of a repository, as its keys show them.
+struct Segments<'o>(&'o Objects);
+
+impl index::Source for Segments<'_> {
+    fn get(&self, id: &IndexId) -> Result<(Segment, u32)> {
+        self.0.get_with_epoch::<Segment>(id)
+    }
+
+    fn counts(&self, id: &IndexId, epoch: u32) -> Result<bool> {
+        self.0.counts(ObjectKind::Index, epoch, &id.of_any())
     }
 }
 

@@ -2,8 +2,11 @@
 
 use crate::crypto::Sealable;
 use crate::format::control::{Condemned, Forgotten, Run, Session, Snapshot};
+use crate::format::epochs::EpochRecord;
 use crate::format::segment::Segment;
-use crate::id::{CondemnedId, ForgottenId, Id, IndexId, KeyringId, KeyslotId, PackId, RunId, SessionId, SnapshotId};
+use crate::id::{
+    CondemnedId, EpochRecordId, ForgottenId, Id, IndexId, KeyringId, KeyslotId, PackId, RunId, SessionId, SnapshotId,
+};
 use crate::storage::ObjectName;
 
 /// Something that is stored under its id in a directory of its own.
@@ -43,6 +46,7 @@ stored! {
     Run: RunId, "runs";
     Session: SessionId, "sessions";
     Condemned: CondemnedId, "condemned";
+    EpochRecord: EpochRecordId, "epochs";
     Segment: IndexId, "index";
     KeyslotObject: KeyslotId, "keys";
     KeyringObject: KeyringId, "keyring";
@@ -71,6 +75,11 @@ pub fn pack(id: &PackId) -> ObjectName {
 /// Where a session's lease is.
 pub fn beat(id: &SessionId) -> ObjectName {
     name(&format!("sessions/{id}.beat"))
+}
+
+/// Where a session says that it has ended, if it cannot delete its announcement.
+pub fn done(id: &SessionId) -> ObjectName {
+    name(&format!("sessions/{id}.done"))
 }
 
 /// The id that an object's last name spells; `None` for a lease or a foreign object.

@@ -1,6 +1,8 @@
 //! Objects by their ids: what is read is what its name says, what is written is durable.
 
+use super::closings::Closings;
 use super::error::{RepoError, Result};
+use super::keychain::KeyWatch;
 use super::names::{self, Record, Stored};
 use super::small::SmallCache;
 use crate::crypto::{Chance, Keyset, ObjectKeys, Sealed};
@@ -31,6 +33,8 @@ pub struct Objects {
     pub(super) repository: RepositoryId,
     pub(super) keys: Keyset,
     pub(super) chance: Box<dyn Chance>,
+    pub(super) closings: Closings,
+    pub(super) watch: KeyWatch,
     /// Copies of small objects.
     pub(super) small: SmallCache,
 }
@@ -56,8 +60,14 @@ impl Objects {
         &self.keys
     }
 
-    /// The `T` named `id`: its bytes have that hash, are authentic, and obey the spec.
+    /// The `T` named `id`: its bytes have that hash, are authentic, obey the spec, and did not appear under a
+    /// closed epoch.
     pub fn get<T: Record>(&self, id: &Id<T::Mark>) -> Result<T> {
+        self.get_with_epoch(id).map(|(value, _)| value)
+    }
+
+    /// The same, and the epoch that it is sealed under.
+    pub fn get_with_epoch<T: Record>(&self, id: &Id<T::Mark>) -> Result<(T, u32)> {
         let name = names::of::<T>(id);
         let bytes = match self.small.get::<T>(id) {
             Some(bytes) => bytes,
@@ -69,7 +79,25 @@ impl Objects {
         };
         let sealed = Sealed::<T>::claimed(bytes);
         let opened = self.object_keys().open(&sealed).map_err(|error| RepoError::unopened(&name, error))?;
-        opened.decode().map_err(|error| RepoError::malformed(&name, error))
+        let epoch = self.refuse_late(id, &sealed)?;
+        opened.decode().map(|value| (value, epoch)).map_err(|error| RepoError::malformed(&name, error))
+    }
+
+    /// Refuses an authentic object that appeared under a closed epoch. Gives its epoch.
+    pub fn refuse_late<T: Record>(&self, id: &Id<T::Mark>, sealed: &Sealed<T>) -> Result<u32> {
+        let name = names::of::<T>(id);
+        let epoch = sealed.epoch().map_err(|error| RepoError::malformed(&name, error))?;
+        match self.counts(T::KIND, epoch, &id.of_any())? {
+            true => Ok(epoch),
+            false => Err(RepoError::AfterClosing { object: name.to_string(), epoch }),
+        }
+    }
+
+    /// Fails if an epoch began since the repository was opened: what is sealed under the one that this program
+    /// knows may come too late. For whoever has just put something that says that it is at work, or that no
+    /// session stands for.
+    pub fn no_epoch_began(&self) -> Result<()> {
+        self.watch.no_epoch_began(self.store())
     }
 
     /// Seals `value` and stores it durably.

@@ -26,7 +26,7 @@ const OPENERS: usize = 1024;
 pub(super) struct Openers(Mutex<HashMap<PackId, Arc<PackOpener>>>);
 
 thread_local! {
-    static DECOMPRESSOR: RefCell<Decompressor> = RefCell::new(Decompressor::new());
+    pub(super) static DECOMPRESSOR: RefCell<Decompressor> = RefCell::new(Decompressor::new());
 }
 
 impl Repository {
@@ -112,12 +112,12 @@ impl Repository {
     fn read_once(&self, location: &Location) -> Result<Vec<u8>> {
         let opener = self.opener(&location.pack, location.class)?;
         let len = location.placed.blob.sealed_len();
-        let sealed = self.read_stored(&location.pack, location.class, location.placed.offset, len)?;
+        let sealed = self.read_sealed(&location.pack, location.class, location.placed.offset, len)?;
         self.open_blob(&location.pack, &opener, &location.placed, sealed)
     }
 
     /// Bytes of a pack as they are stored, by way of the cache for metadata.
-    fn read_stored(&self, pack: &PackId, class: PackClass, offset: u64, len: u64) -> Result<Vec<u8>> {
+    fn read_sealed(&self, pack: &PackId, class: PackClass, offset: u64, len: u64) -> Result<Vec<u8>> {
         if let (PackClass::Meta, Some(cache)) = (class, self.meta_cache().filter(|cache| !cache.refuses(pack))) {
             let cached_len = usize::try_from(len).expect("a sealed blob is far below 4 GiB");
             match cache.read(self.objects().store(), pack, offset, cached_len) {
@@ -149,9 +149,9 @@ impl Repository {
         if let Some(opener) = self.openers().lock().get(pack) {
             return Ok(Arc::clone(opener));
         }
-        let prefix = self.read_stored(pack, class, 0, PREFIX_LEN as u64)?;
+        let prefix = self.read_sealed(pack, class, 0, PREFIX_LEN as u64)?;
         let opener = PackOpener::new(&self.objects().object_keys(), class.object_kind(), &prefix)
-            .map_err(|error| RepoError::unopened(names::pack(pack), error))?;
+            .map_err(|error| self.blamed(pack, RepoError::unopened(names::pack(pack), error)))?;
         let opener = Arc::new(opener);
         let mut openers = self.openers().lock();
         if openers.len() >= OPENERS {
@@ -169,10 +169,7 @@ impl Repository {
         placed: &Placed,
         mut sealed: Vec<u8>,
     ) -> Result<Vec<u8>> {
-        let damaged = |why: String| RepoError::Damaged {
-            object: names::pack(pack).to_string(),
-            why: format!("{} blob {} at byte {}: {why}", noun(placed.blob.kind), placed.blob.id, placed.offset),
-        };
+        let damaged = |why: String| self.blob_is_damaged(pack, placed, why);
         opener.open(placed, &mut sealed).map_err(|error| damaged(error.to_string()))?;
         let plain = match placed.blob.compression {
             Compression::None => sealed,
@@ -183,6 +180,13 @@ impl Repository {
         match self.objects().keys().namer().name(placed.blob.kind, &plain) == placed.blob.id {
             true => Ok(plain),
             false => Err(damaged("its content is not what its id names".into())),
+        }
+    }
+
+    pub(super) fn blob_is_damaged(&self, pack: &PackId, placed: &Placed, why: String) -> RepoError {
+        RepoError::Damaged {
+            object: names::pack(pack).to_string(),
+            why: format!("{} blob {} at byte {}: {why}", noun(placed.blob.kind), placed.blob.id, placed.offset),
         }
     }
 }

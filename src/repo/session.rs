@@ -8,12 +8,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::error::{RepoError, Result};
-use super::names;
 use super::objects::Objects;
-use crate::format::codec::Ascending;
-use crate::format::control::{Condemned, Session, SessionKind};
-use crate::format::extras::Extras;
-use crate::id::{PackId, SessionId};
+use super::{lease, names};
+use crate::format::Structure;
+use crate::format::codec::{Ascending, Bytes};
+use crate::format::control::{Condemned, PROCESS_TAG, Session, SessionKind};
+use crate::format::extras::{Extra, Extras};
+use crate::format::limits::CONDEMNED_MAX;
+use crate::id::{CondemnedId, PackId, SessionId};
 use crate::storage::StoreError;
 
 /// How often a lease is rewritten. Others take a session for dead when its lease has not changed for
@@ -39,7 +41,7 @@ pub struct Announced {
 
 /// The packs that a session may rely on: listed after it had announced itself, and in no condemned
 /// record that it listed after that. Lives in memory, never in a cache.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Usable {
     packs: HashMap<PackId, u64>,
     condemned: HashMap<PackId, u64>,
@@ -93,6 +95,8 @@ fn condemned_packs(objects: &Objects) -> Result<HashSet<PackId>> {
             Ok(record) => packs.extend(record.packs.iter().copied()),
             // All its packs are gone, and so is it.
             Err(RepoError::Missing { .. }) => {}
+            // Someone else's word: it condemns nothing.
+            Err(error @ RepoError::AfterClosing { .. }) => tracing::warn!("{error}"),
             Err(error) => return Err(error),
         }
     }
@@ -103,21 +107,38 @@ impl Announced {
     /// Announces a session and learns what it may rely on. The order of these steps is the protocol's.
     pub fn announce(objects: &Arc<Objects>, kind: SessionKind, who: &Who) -> Result<Self> {
         let seen = objects.list::<Condemned>()?;
+        let seen = Ascending::new(seen).map_err(|_| too_many_condemned())?;
+        let mut announced = Self::put(objects, kind, who, seen)?;
+        // After the announcement: whoever closes our epoch has seen it, or we see what he did before.
+        objects.no_epoch_began()?;
+        announced.look_again()?;
+        Ok(announced)
+    }
+
+    /// Announces that someone reads, and has seen nothing: deletions wait until it ends.
+    pub fn reader(objects: &Arc<Objects>, who: &Who) -> Result<Self> {
+        Self::put(objects, SessionKind::Read, who, Ascending::default())
+    }
+
+    fn put(
+        objects: &Arc<Objects>,
+        kind: SessionKind,
+        who: &Who,
+        seen: Ascending<CondemnedId, CONDEMNED_MAX>,
+    ) -> Result<Self> {
         let session = Session {
             kind,
             host: crate::format::control::Label::truncated(&who.host),
             process: std::process::id(),
             started: objects.chance().now(),
-            seen: Ascending::new(seen).map_err(|_| too_many_condemned())?,
+            seen,
             program: program(),
-            extras: Extras::default(),
+            extras: said_of_itself(),
         };
         // Sealed anew with each put: an id whose put ended unclear never comes back.
         let id = objects.put_once(&session)?.id();
         let beat = Some(keep_alive(Arc::clone(objects), id));
-        let mut announced = Announced { objects: Arc::clone(objects), id, usable: Usable::default(), beat };
-        announced.look_again()?;
-        Ok(announced)
+        Ok(Announced { objects: Arc::clone(objects), id, usable: Usable::default(), beat })
     }
 
     /// Lists anew what may be relied on.
@@ -157,8 +178,14 @@ impl Announced {
             // A beat that panicked has stopped beating, which is all that is asked of it here.
             let _ = thread.join();
         }
-        self.objects.delete::<Session>(&self.id)?;
-        Ok(self.objects.store().delete(&names::beat(&self.id))?)
+        match self.objects.delete::<Session>(&self.id) {
+            // Where we may not delete, a word that it has ended stands for it.
+            Err(RepoError::Store(StoreError::Denied { .. })) => {
+                Ok(self.objects.store().put(&names::done(&self.id), &[])?)
+            }
+            Err(error) => Err(error),
+            Ok(()) => Ok(self.objects.store().delete(&names::beat(&self.id))?),
+        }
     }
 }
 
@@ -169,6 +196,13 @@ impl Drop for Announced {
             tracing::warn!("the session {} could not be withdrawn: {error}", self.id.short());
         }
     }
+}
+
+/// Which process this is, for whoever runs on the same machine.
+fn said_of_itself() -> Extras {
+    let value = lease::this_process().and_then(|process| Bytes::new(process.to_bytes()).ok());
+    let extras = value.map(|value| Extra { tag: PROCESS_TAG, value });
+    Extras::new(extras.into_iter().collect()).expect("one extra fits")
 }
 
 fn too_many_condemned() -> RepoError {

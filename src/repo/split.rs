@@ -20,7 +20,7 @@ const SPLIT_EVERY: u32 = 256;
 pub type SaveBlob<'a> = &'a mut dyn FnMut(BlobKind, Vec<u8>) -> Result<BlobId>;
 
 /// A node in the making: its items, already encoded.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Pending {
     encoded: Vec<u8>,
     count: u32,
@@ -101,10 +101,12 @@ impl Reference for ListRef {
 }
 
 /// The levels above the leaves.
+#[derive(Clone)]
 struct Levels<R> {
     levels: Vec<Level<R>>,
 }
 
+#[derive(Clone)]
 struct Level<R> {
     node: Pending,
     last: Option<R>,
@@ -179,7 +181,9 @@ fn is_boundary(keys: &Keyset, level: u8, item: &[u8]) -> bool {
     keys.split_hash(level, item).is_multiple_of(SPLIT_EVERY)
 }
 
-/// Builds the tree of one directory or bucket from its entries in order.
+/// Builds the tree of one directory or bucket from its entries in order. A clone, finished, is the tree of
+/// what there is so far.
+#[derive(Clone)]
 pub struct TreeBuilder {
     leaf: Pending,
     last: Option<EntryKey>,
@@ -228,8 +232,8 @@ impl TreeBuilder {
     }
 }
 
-/// Builds content from its items in order.
-#[derive(Default)]
+/// Builds content from its items in order. A clone, finished, is the content so far.
+#[derive(Clone, Default)]
 pub struct ContentBuilder {
     size: u64,
     /// The items, while they are few enough to stand in the entry.
@@ -244,6 +248,11 @@ impl ContentBuilder {
         let size = bytes.len() as u64;
         let bytes = Bytes::<INLINE_MAX>::new(bytes).ok()?;
         Some(Content { size, body: Body::Inline(bytes) })
+    }
+
+    /// How many bytes the items so far stand for.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// Adds the next item.

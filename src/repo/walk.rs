@@ -13,6 +13,8 @@ use crate::id::BlobId;
 
 /// Extras of an entry that this version understands.
 const KNOWN_TAGS: &[u32] = &[tag::XATTRS, tag::XATTRS_CONTENT, tag::HARD_LINK];
+/// The same in a checkpoint. Nobody else takes the beginning of a file for the file.
+const KNOWN_IN_CHECKPOINTS: &[u32] = &[tag::XATTRS, tag::XATTRS_CONTENT, tag::HARD_LINK, tag::BEGUN];
 
 /// The entries of one tree in order, strictly ascending across its leaves.
 pub struct Entries<'r> {
@@ -23,13 +25,20 @@ pub struct Entries<'r> {
     next: Option<TreeRef>,
     /// What the interior node says the last entry of the node at hand is.
     expected: Option<EntryKey>,
+    known: &'static [u32],
 }
 
 impl<'r> Entries<'r> {
     /// The entries of `tree`.
     pub fn new(repository: &'r Repository, tree: &TreeRef) -> Self {
         let leaf = Vec::new().into_iter();
-        Entries { repository, above: Vec::new(), leaf, last: None, next: Some(tree.clone()), expected: None }
+        let (next, known) = (Some(tree.clone()), KNOWN_TAGS);
+        Entries { repository, above: Vec::new(), leaf, last: None, next, expected: None, known }
+    }
+
+    /// The entries of a checkpoint's `tree`, those of files that were not read to their end among them.
+    pub fn of_checkpoint(repository: &'r Repository, tree: &TreeRef) -> Self {
+        Entries { known: KNOWN_IN_CHECKPOINTS, ..Entries::new(repository, tree) }
     }
 
     fn step(&mut self) -> Result<Option<Entry>> {
@@ -68,7 +77,7 @@ impl<'r> Entries<'r> {
             let why = format!("{} does not come after the entry before it", name());
             return Err(RepoError::Damaged { object: "a tree".into(), why });
         }
-        if let Some(tag) = entry.extras.not_understood(KNOWN_TAGS) {
+        if let Some(tag) = entry.extras.not_understood(self.known) {
             let why = format!("its extra {tag:#x} must be understood");
             return Err(RepoError::NeedsNewer { object: name(), why });
         }

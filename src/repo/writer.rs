@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use super::error::{RepoError, Result};
 use super::objects::Durable;
 use super::packer::{Packer, StoredPack};
+use super::run::{self, Ending};
 use super::session::{Announced, Who};
 use super::{Repository, walk};
 use crate::format::codec::Ascending;
@@ -46,6 +47,8 @@ pub struct Writer<'r> {
     /// Something that was taken on could not be stored: whoever asked for it since was told that it is
     /// known, so nothing that this writer does may be committed.
     failed: AtomicBool,
+    /// Snapshots that are certain to be good, and wait for the run's report.
+    committed: Vec<SnapshotId>,
     added: Added,
 }
 
@@ -78,6 +81,7 @@ impl<'r> Writer<'r> {
         let session = Announced::announce(repository.objects_arc(), kind, who)?;
         // After the announcement: what the view says now, later prunes will spare.
         repository.refresh_index()?;
+        repository.objects().knows_what_is_valid()?;
         Ok(Writer {
             repository,
             who: who.clone(),
@@ -90,6 +94,7 @@ impl<'r> Writer<'r> {
             stored: Mutex::default(),
             own: Mutex::default(),
             failed: AtomicBool::new(false),
+            committed: Vec::new(),
             added: Added::default(),
         })
     }
@@ -221,8 +226,14 @@ impl<'r> Writer<'r> {
     }
 
     /// Commits a snapshot, and gives its id once it is certain that it is good. Several may be committed, one
-    /// after the other.
+    /// after the other; none is to be reported before [`finish`](Self::finish).
     pub fn commit(&mut self, snapshot: Snapshot) -> Result<SnapshotId> {
+        let id = self.commit_certainly(snapshot)?;
+        self.committed.push(id);
+        Ok(id)
+    }
+
+    fn commit_certainly(&mut self, snapshot: Snapshot) -> Result<SnapshotId> {
         let flushed = self.flush()?;
         if !self.session.is_there()? {
             return self.commit_anew(&flushed, snapshot);
@@ -294,9 +305,19 @@ impl<'r> Writer<'r> {
         Ok(())
     }
 
-    /// Ends: what was stored stays, and later runs find it.
-    pub fn finish(self) -> Result<()> {
-        self.flush().map(drop)
+    /// Ends: what was stored stays, and later runs find it. If snapshots were committed, the run's report is
+    /// put, and then they may be reported to people.
+    ///
+    /// A report that cannot be put is a warning: the snapshots are good all the same. All that is lost is that
+    /// `check` would notice if one vanished, and that a prune which found a hole in one would call it
+    /// unconfirmed.
+    pub fn finish(self, ending: &Ending) -> Result<()> {
+        self.flush()?;
+        let objects = self.repository.objects();
+        if let Err(error) = run::put(objects, self.session.id(), &self.who.host, &self.committed, ending) {
+            tracing::warn!("the snapshots are good, but the report of this run could not be stored: {error}");
+        }
+        Ok(())
     }
 }
 

@@ -4,6 +4,8 @@
 mod cache;
 mod content;
 mod crashes;
+mod resume;
+mod runs;
 mod sessions;
 mod support;
 mod trees;

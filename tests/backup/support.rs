@@ -1,11 +1,11 @@
 //! A source in memory, a repository in memory, and what a snapshot holds as a map.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex};
 
 use keepstone::crypto::Chance;
 use keepstone::format::content::{Content, Item};
@@ -28,6 +28,15 @@ pub const PASSWORD: &[u8] = b"a password";
 pub enum Stretch {
     Data(Vec<u8>),
     Hole(u64),
+}
+
+impl Stretch {
+    fn len(&self) -> u64 {
+        match self {
+            Stretch::Data(bytes) => bytes.len() as u64,
+            Stretch::Hole(len) => *len,
+        }
+    }
 }
 
 /// A file in memory.
@@ -58,6 +67,9 @@ impl File {
 /// Told the path of each file that is opened.
 pub type OnOpen = Box<dyn Fn(&str) + Sync + Send>;
 
+/// Told the path of a file and where in it reading goes on.
+pub type OnRead = Arc<dyn Fn(&str, u64) + Sync + Send>;
+
 /// Files by path; directories are what paths go through.
 #[derive(Default)]
 pub struct MemorySource {
@@ -71,7 +83,10 @@ pub struct MemorySource {
     pub stops_at_trouble: bool,
     /// Called when a file is opened.
     pub on_open: Option<OnOpen>,
+    /// Called before bytes of a file are read.
+    pub on_read: Option<OnRead>,
     pub opened: AtomicUsize,
+    pub bytes_read: Arc<AtomicU64>,
 }
 
 impl MemorySource {
@@ -91,6 +106,10 @@ impl MemorySource {
 
     pub fn opened(&self) -> usize {
         self.opened.swap(0, Relaxed)
+    }
+
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.swap(0, Relaxed)
     }
 }
 
@@ -137,8 +156,17 @@ impl Source for MemorySource {
         if self.unreadable.contains(&found.place) {
             return Err(Trouble { path: found.place.clone(), why: "cannot be opened".into() });
         }
-        let stretches = self.files[&found.place].stretches.clone();
-        Ok(Box::new(MemoryReading { stretches: stretches.into_iter(), current: io::Cursor::default() }))
+        let file = self.files[&found.place].clone();
+        Ok(Box::new(MemoryReading {
+            path: found.place.clone(),
+            rest: file.stretches.clone().into(),
+            file,
+            position: 0,
+            current: io::Cursor::default(),
+            can_begin_anywhere: !self.is_stream,
+            on_read: self.on_read.clone(),
+            bytes_read: Arc::clone(&self.bytes_read),
+        }))
     }
 
     fn on_trouble(&self) -> OnTrouble {
@@ -147,14 +175,42 @@ impl Source for MemorySource {
 }
 
 struct MemoryReading {
-    stretches: std::vec::IntoIter<Stretch>,
+    path: String,
+    file: File,
+    rest: VecDeque<Stretch>,
+    position: u64,
     current: io::Cursor<Vec<u8>>,
+    can_begin_anywhere: bool,
+    on_read: Option<OnRead>,
+    bytes_read: Arc<AtomicU64>,
 }
 
 impl Reading for MemoryReading {
+    fn begin_at(&mut self, offset: u64) -> io::Result<bool> {
+        if !self.can_begin_anywhere || offset > self.file.bytes().len() as u64 {
+            return Ok(false);
+        }
+        let mut left = offset;
+        self.rest.clear();
+        for stretch in &self.file.stretches {
+            let skipped = left.min(stretch.len());
+            left -= skipped;
+            match stretch {
+                _ if skipped == stretch.len() => {}
+                Stretch::Data(bytes) => self.rest.push_back(Stretch::Data(bytes[skipped as usize..].to_vec())),
+                Stretch::Hole(len) => self.rest.push_back(Stretch::Hole(len - skipped)),
+            }
+        }
+        self.position = offset;
+        Ok(true)
+    }
+
     fn next_extent(&mut self) -> io::Result<Option<Extent>> {
-        Ok(self.stretches.next().map(|stretch| match stretch {
-            Stretch::Hole(len) => Extent::Hole(len),
+        Ok(self.rest.pop_front().map(|stretch| match stretch {
+            Stretch::Hole(len) => {
+                self.position += len;
+                Extent::Hole(len)
+            }
             Stretch::Data(bytes) => {
                 let len = bytes.len() as u64;
                 self.current = io::Cursor::new(bytes);
@@ -164,7 +220,15 @@ impl Reading for MemoryReading {
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        io::Read::read(&mut self.current, buffer)
+        if let Some(on_read) = &self.on_read {
+            on_read(&self.path, self.position);
+        }
+        // As from a disk: not all at once.
+        let room = buffer.len().min(8192);
+        let got = io::Read::read(&mut self.current, &mut buffer[..room])?;
+        self.position += got as u64;
+        self.bytes_read.fetch_add(got as u64, Relaxed);
+        Ok(got)
     }
 
     fn finish(self: Box<Self>) -> Result<(), String> {
@@ -229,6 +293,7 @@ pub fn options() -> BackupOptions {
         dry_run: false,
         skip_if_unchanged: false,
         threads: 2,
+        checkpoint_every: keepstone::ops::backup::CHECKPOINT_EVERY,
     }
 }
 
@@ -245,6 +310,21 @@ pub fn back_up_with(
     };
     let report = backup(repository, source, options, &listener);
     (report, troubles.into_inner().unwrap())
+}
+
+/// A backup that is asked to stop when `stop` is raised.
+pub fn back_up_until(
+    repository: &Repository,
+    source: &MemorySource,
+    options: &BackupOptions,
+    stop: &AtomicBool,
+) -> Result<BackupReport, BackupError> {
+    let listener = Listener {
+        on_trouble: &|trouble| panic!("{trouble}"),
+        interrupted: &|| stop.load(Relaxed),
+        counters: &BackupCounters::default(),
+    };
+    backup(repository, source, options, &listener)
 }
 
 pub fn back_up(repository: &Repository, source: &MemorySource) -> BackupReport {

@@ -1,6 +1,7 @@
 //! A user's desk: a directory to back up, a place for a repository, and a cache of its own.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -53,10 +54,19 @@ impl Desk {
     pub fn keepstone(&self) -> Command {
         let mut command = Command::cargo_bin("keepstone").unwrap();
         command.env_clear().current_dir(self.directory.path()).timeout(Duration::from_secs(120));
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("KEEPSTONE_REPOSITORY", self.repository()).env("KEEPSTONE_CACHE_DIR", self.path("cache"));
-        command.env("KEEPSTONE_HOST", "desk").env("KEEPSTONE_PASSWORD", PASSWORD);
+        command.envs(self.variables());
         command
+    }
+
+    /// The environment of all commands here.
+    pub fn variables(&self) -> [(&'static str, OsString); 5] {
+        [
+            ("PATH", std::env::var_os("PATH").unwrap_or_default()),
+            ("KEEPSTONE_REPOSITORY", self.repository().into()),
+            ("KEEPSTONE_CACHE_DIR", self.path("cache").into()),
+            ("KEEPSTONE_HOST", "desk".into()),
+            ("KEEPSTONE_PASSWORD", PASSWORD.into()),
+        ]
     }
 
     /// Runs the words of one line.

@@ -42,3 +42,15 @@ fn keys_come_and_go_and_passwords_with_them() {
     desk.run("snapshots --password-file third").succeeds().says("first");
     desk.run("key list --password-file third").succeeds().says("*").says("colleague");
 }
+
+#[test]
+fn keys_are_rotated_and_the_epochs_before_are_closed() {
+    let desk = Desk::with_snapshot();
+    desk.run("key rotate").succeeds().says("epoch 2 begins").complains("Closed epoch 1");
+    let rotated = desk.run("key rotate --json").succeeds().json();
+    assert_eq!((&rotated["epoch"], &rotated["closed"]), (&3.into(), &serde_json::json!([2])));
+    desk.run("key close").succeeds().says("no epoch to close");
+    desk.run("backup source --as /source").succeeds();
+    desk.run("snapshots").succeeds().says("first");
+    desk.run("check --read-data").succeeds();
+}

@@ -7,6 +7,7 @@ use keepstone::format::control::{
     Condemned, Forgotten, Lineage, Run, RunStatus, Session, SessionKind, Signature, Snapshot, SnapshotState, Summary,
 };
 use keepstone::format::envelope::PREFIX_LEN;
+use keepstone::format::epochs::{Closing, EpochRecord};
 use keepstone::format::extras::{Extra, Extras, MUST_UNDERSTAND};
 use keepstone::format::keys::{Argon2Cost, Epoch, Key, Keyring, Keyslot, Settings, Slot};
 use keepstone::format::pack::{BlobHeader, BlobKind, Compression, Directory, Placed};
@@ -176,19 +177,28 @@ fn key() -> impl Strategy<Value = Key> {
 }
 
 fn epochs() -> impl Strategy<Value = Vec<Epoch>> {
-    vec((key(), key(), key(), key(), extras()), 1..4).prop_map(|epochs| {
+    let epochs = vec((key(), key(), key(), key(), extras(), closing()), 1..4);
+    (epochs, 0..3u32).prop_map(|(epochs, closed)| {
+        let last = epochs.len() as u32;
         let numbered = epochs.into_iter().zip(1..);
         numbered
-            .map(|((data, metadata, index, control, extras), number)| Epoch {
+            .map(|((data, metadata, index, control, extras, closing), number)| Epoch {
                 number,
                 data,
                 metadata,
                 index,
                 control,
-                extras,
+                extras: closed_by(extras, (number <= closed && number < last).then_some(closing)),
             })
             .collect()
     })
+}
+
+/// These extras, with what closes the epoch or without.
+fn closed_by(extras: Extras, closing: Option<Closing>) -> Extras {
+    let mut extras: Vec<Extra> = extras.iter().filter(|extra| extra.tag != 1).cloned().collect();
+    extras.extend(closing.map(|closing| Extra { tag: 1, value: Bytes::new(closing.to_bytes()).unwrap() }));
+    Extras::new(extras).unwrap()
 }
 
 fn slot() -> impl Strategy<Value = Slot> {
@@ -235,6 +245,18 @@ pub fn keyring() -> impl Strategy<Value = Keyring> {
             }
         },
     )
+}
+
+pub fn closing() -> impl Strategy<Value = Closing> {
+    vec(id(), 1..5).prop_map(|records| Closing { records: set(records) })
+}
+
+pub fn epoch_record() -> impl Strategy<Value = EpochRecord> {
+    (any::<u32>(), vec(id(), 0..20), extras()).prop_map(|(epoch, valid, extras)| EpochRecord {
+        epoch,
+        valid: set(valid),
+        extras,
+    })
 }
 
 pub fn keyslot() -> impl Strategy<Value = Keyslot> {

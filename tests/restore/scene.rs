@@ -104,6 +104,7 @@ impl Scene {
             dry_run: false,
             skip_if_unchanged: false,
             threads: 2,
+            checkpoint_every: keepstone::ops::backup::CHECKPOINT_EVERY,
         };
         let listener = backup::Listener {
             on_trouble: &|trouble| panic!("{trouble}"),
@@ -140,7 +141,7 @@ impl Scene {
             builder.push(keys, entry, &mut save).unwrap();
         }
         let tree = builder.finish(keys, &mut save).unwrap();
-        writer.finish().unwrap();
+        writer.flush().unwrap();
         tree
     }
 

@@ -259,6 +259,7 @@ META = Structure({"mode": U32, "uid": U32, "gid": U32, "user": OWNER, "group": O
                   "inode": U64}, lambda v: require(v.mode <= 0o7777, "mode bits that are none"))
 EXTENDED_ATTRIBUTES = Set(Structure({"name": Bytes(255), "value": Bytes(65536)}), 4096, lambda v: v.name)
 HARD_LINK_IDENTITY = Structure({"device": U64, "inode": U64})
+BEGINNING_OF_A_FILE = Structure({"size": U64})
 
 
 def tree_ref(deepest):
@@ -317,11 +318,19 @@ SEGMENT_HEADER = Structure({"session": ID, "lineage": LINEAGE, "replaces": Set(I
 SUMMARY = Structure({name: U64 for name in (
     "files_new", "files_changed", "files_unmodified", "dirs", "others", "bytes_processed", "bytes_read",
     "blobs_added", "bytes_added", "bytes_stored", "troubles")})
+ORIGINAL = 1
+
+
+def snapshot_rule(v):
+    understood(v)
+    require(all(len(extra.value) == 32 for extra in v.extras if extra.tag == ORIGINAL), "an original that is no id")
+
+
 SNAPSHOT = Structure({
     "session": ID, "lineage": LINEAGE, "state": names("complete", "partial", "checkpoint"), "time": TIME,
     "finished": TIME, "component": LABEL, "host": LABEL, "user": LABEL, "paths": Set(Bytes(65535), 4096),
     "tags": Set(LABEL, 256, lambda v: v.encode()), "parent": Option(ID), "root": tree_ref(LEVEL_MAX),
-    "summary": SUMMARY, "program": LABEL, "signature": SIGNATURE, "extras": EXTRAS}, understood)
+    "summary": SUMMARY, "program": LABEL, "signature": SIGNATURE, "extras": EXTRAS}, snapshot_rule)
 SESSION = Structure({"kind": names("backup", "prune", "read", "maintain"), "host": LABEL, "process": U32,
                      "started": TIME, "seen": Set(ID, 65536), "program": LABEL, "extras": EXTRAS}, understood)
 
@@ -346,6 +355,21 @@ RUN = Structure({"session": ID, "lineage": LINEAGE, "host": LABEL, "started": TI
                 understood)
 
 
+def closing_rule(v):
+    require(v.records, "no epoch records")
+
+
+CLOSING = Structure({"records": Set(ID, 100)}, closing_rule)
+EPOCH_RECORD = Structure({"epoch": U32, "valid": Set(ID, 262144), "extras": EXTRAS}, understood)
+CLOSED_BY = 1
+
+
+def closing(epoch):
+    """The ids of the records that close an epoch; None if it is open."""
+    values = [extra.value for extra in epoch.extras if extra.tag == CLOSED_BY]
+    return decode(CLOSING, values[0]).records if values else None
+
+
 def keyring_rule(v):
     understood(v)
     require(v.generation >= 1 and (v.generation == 1) == (v.predecessor is None),
@@ -353,6 +377,9 @@ def keyring_rule(v):
     require(v.epochs and v.slots, "no epoch or no slot")
     require([e.number for e in v.epochs] == list(range(1, len(v.epochs) + 1)), "epochs with a gap")
     require(len({slot.public for slot in v.slots}) == len(v.slots), "two slots with one public key")
+    closed = [closing(epoch) is not None for epoch in v.epochs]
+    require(not closed[-1], "the current epoch is closed")
+    require(closed == sorted(closed, reverse=True), "a closed epoch after one that is open")
 
 
 EPOCH = Structure({"number": U32, "data": ID, "metadata": ID, "index": ID, "control": ID, "extras": EXTRAS})

@@ -25,6 +25,7 @@ class Repository:
         if self.keyring.required_to_read:
             raise e.Newer("features that this reader does not know")
         self.epochs = {epoch.number: epoch for epoch in self.keyring.epochs if not e.unknown_extra(epoch)}
+        self.valid = dict(self._closed_epochs())
         self.segments = self._active_segments()
         self.places = {}
         for rows in self.segments.values():
@@ -57,7 +58,31 @@ class Repository:
 
     def control(self, directory):
         kind, structure = CONTROL[directory]
-        return dict(self.each(directory, lambda raw: e.decode(structure, s.open_object(raw, kind, self.id, self.epochs))))
+        return dict(self.each(directory, lambda raw: e.decode(structure, self._open(raw, kind))))
+
+    def _open(self, raw, kind):
+        """The content of a sealed object, if it did not appear under a closed epoch."""
+        content, epoch = s.open_object(raw, kind, self.id, self.epochs), s.prefix(raw, kind).epoch
+        valid = self.valid.get(epoch)
+        e.require(valid is None or kind != s.SESSION and s.hash_of(raw) in valid, f"appeared under closed epoch {epoch}")
+        return content
+
+    def _closed_epochs(self):
+        """(number, ids of the valid objects) of each closed epoch whose records are whole."""
+        for epoch in self.keyring.epochs:
+            valid = set()
+            for ident in e.closing(epoch) or ():
+                try:
+                    raw = self.get("epochs", ident.hex())
+                    record = e.decode(e.EPOCH_RECORD, s.open_object(raw, s.EPOCH, self.id, self.epochs))
+                    e.require(record.epoch == epoch.number, "a record of another epoch")
+                    valid.update(record.valid)
+                except (e.Refused, OSError) as error:
+                    self.troubles.append(f"epoch {epoch.number}: nobody can tell what is valid under it: {error}")
+                    break
+            else:
+                if e.closing(epoch):
+                    yield epoch.number, valid
 
     # Keys
 
@@ -106,7 +131,7 @@ class Repository:
     # Index
 
     def _active_segments(self):
-        found = dict(self.each("index", lambda raw: s.segment(s.open_object(raw, s.SEGMENT, self.id, self.epochs))))
+        found = dict(self.each("index", lambda raw: s.segment(self._open(raw, s.SEGMENT))))
         replaced = {other.hex() for name, (header, _) in found.items() for other in header.replaces if other.hex() != name}
         return {name: segment for name, segment in found.items() if name not in replaced}
 
@@ -203,7 +228,8 @@ def follows(keyring, name, before):
     return (keyring.predecessor.hex() == name and keyring.generation == before.generation + 1
             and (keyring.repository, keyring.identity, keyring.chunking)
             == (before.repository, before.identity, before.chunking)
-            and keys[:len(keys_before)] == keys_before and len(keys) <= len(keys_before) + 1)
+            and keys[:len(keys_before)] == keys_before and len(keys) <= len(keys_before) + 1
+            and all(e.closing(epoch) or not e.closing(old) for epoch, old in zip(keyring.epochs, before.epochs)))
 
 
 def check_node(node, ref, totals):

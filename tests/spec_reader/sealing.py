@@ -15,10 +15,10 @@ from encoding import (BLOB_PLAIN_MAX, KEYRING, PACK_MAX, SEGMENT_HEADER, Cursor,
 
 MAGIC = b"keepston"
 PREFIX, TAG, RECORD, TRAILER = 52, 16, 65536, 32
-DATA_PACK, META_PACK, SEGMENT, SNAPSHOT, FORGOTTEN, RUN, SESSION, CONDEMNED, KEYRING_OBJECT, SLOT_OBJECT = range(1, 11)
+DATA_PACK, META_PACK, SEGMENT, SNAPSHOT, FORGOTTEN, RUN, SESSION, CONDEMNED, KEYRING_OBJECT, SLOT_OBJECT, EPOCH = range(1, 12)
 DATA, TREE, LIST, PADDING = range(1, 5)
 CLASS_KEY = {DATA_PACK: "data", META_PACK: "metadata", SEGMENT: "index", SNAPSHOT: "control", FORGOTTEN: "control",
-             RUN: "control", SESSION: "control", CONDEMNED: "control"}
+             RUN: "control", SESSION: "control", CONDEMNED: "control", EPOCH: "control"}
 OBJECT_MAX, SEGMENT_MAX, PACK_BLOBS_MAX, SLOTS_MAX = 16777216, 134217728, 1048576, 32
 NO_NONCE = bytes(12)
 
@@ -58,7 +58,7 @@ def prefix(raw, kind=None):
     version(raw)
     found, mode, domain, epoch = struct.unpack_from("<BBII", raw, 10)
     require(found not in (0, SLOT_OBJECT), f"object kind {found}")
-    if found > SLOT_OBJECT or mode not in (1, 3):
+    if found > EPOCH or mode not in (1, 3):
         raise Newer(f"object kind {found}, key mode {mode}")
     require((mode == 3) == (found == KEYRING_OBJECT), "a key mode that this kind does not have")
     if domain:
@@ -101,7 +101,7 @@ def unpad(padded):
 
 
 def open_object(raw, kind, repository, epochs):
-    """The content of a sealed object of kinds 3 to 8; `epochs` by number."""
+    """The content of a sealed object of kinds 3 to 8 and 11; `epochs` by number."""
     require(len(raw) <= (SEGMENT_MAX if kind == SEGMENT else OBJECT_MAX), "an object over the limit")
     head = prefix(raw, kind)
     require(head.epoch in epochs, f"sealed for others: epoch {head.epoch}")

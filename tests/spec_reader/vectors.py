@@ -75,8 +75,10 @@ CHECKS = {
     "index_segment": lambda raw, given: s.segment(raw),
     "keyring": again(e.KEYRING), "snapshot": again(e.SNAPSHOT), "session": again(e.SESSION),
     "condemned_record": again(e.CONDEMNED), "forgotten_record": again(e.FORGOTTEN), "run": again(e.RUN),
+    "closing": again(e.CLOSING), "epoch_record": again(e.EPOCH_RECORD),
     "tree_node": again(e.TREE_NODE), "list_node": again(e.LIST_NODE), "content": again(e.CONTENT),
     "extended_attributes": again(e.EXTENDED_ATTRIBUTES), "hard_link_identity": again(e.HARD_LINK_IDENTITY),
+    "beginning_of_a_file": again(e.BEGINNING_OF_A_FILE),
 }
 
 

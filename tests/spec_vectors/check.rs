@@ -6,11 +6,12 @@ use keepstone::format::codec::Ascending;
 use keepstone::format::content::{Content, ListNode};
 use keepstone::format::control::{Condemned, Forgotten, Run, Session, Snapshot};
 use keepstone::format::envelope::{self, ObjectKind, PREFIX_LEN, Prefix};
+use keepstone::format::epochs::{Closing, EpochRecord};
 use keepstone::format::extras::Extras;
 use keepstone::format::keys::{Config, Epoch, Key, Keyring, KeyringHeader, Keyslot, Settings};
 use keepstone::format::pack::{BlobHeader, BlobKind, Compression, Directory, TRAILER_STORED_LEN, Trailer};
 use keepstone::format::segment::Segment;
-use keepstone::format::tree::{HardLink, Time, TreeNode, Xattrs};
+use keepstone::format::tree::{Begun, HardLink, Time, TreeNode, Xattrs};
 use keepstone::format::{Malformed, Structure};
 use keepstone::id::RepositoryId;
 
@@ -45,9 +46,12 @@ pub fn run(structure: &str, given: &Given, bytes: &[u8]) -> Checked {
         "list_node" => structured::<ListNode>(bytes),
         "content" => structured::<Content>(bytes),
         "extended_attributes" => structured::<Xattrs>(bytes),
+        "beginning_of_a_file" => structured::<Begun>(bytes),
         "hard_link_identity" => structured::<HardLink>(bytes),
         "snapshot" => structured::<Snapshot>(bytes),
         "session" => structured::<Session>(bytes),
+        "closing" => structured::<Closing>(bytes),
+        "epoch_record" => structured::<EpochRecord>(bytes),
         "condemned_record" => structured::<Condemned>(bytes),
         "forgotten_record" => structured::<Forgotten>(bytes),
         "run" => structured::<Run>(bytes),

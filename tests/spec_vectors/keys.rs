@@ -7,7 +7,7 @@ use super::draft::{Draft, File, extras, hex, id, ids, secret};
 use super::spec;
 
 pub fn files() -> Vec<File> {
-    vec![config(), key_slot(), keyring(), sealed_keyring()]
+    vec![config(), key_slot(), keyring(), sealed_keyring(), closing(), epoch_record()]
 }
 
 fn config() -> File {
@@ -93,10 +93,47 @@ fn key_slot() -> File {
         .invalid("sealed_secret_was_altered", "not authentic", &given, &altered)
 }
 
-fn epoch(number: u32) -> Draft {
+fn epoch(number: u32, closing: Option<&[u8]>) -> Draft {
     let key = |class: &str| secret(&format!("{class} {number}"));
     let sealing = Draft::new().u32("number", number).raw("data", key("data")).raw("metadata", key("metadata"));
-    extras(sealing.raw("index", key("index")).raw("control", key("control")), &[])
+    let closing: Vec<(u32, &[u8])> = closing.into_iter().map(|value| (1, value)).collect();
+    extras(sealing.raw("index", key("index")).raw("control", key("control")), &closing)
+}
+
+/// The value of the extra that closes an epoch.
+fn closed_by(records: &[&str]) -> Draft {
+    Draft::new().ids("records", &ids(records))
+}
+
+fn closing() -> File {
+    let two = closed_by(&["epoch record 1", "epoch record 2"]);
+    let sorted = ids(&["epoch record 1", "epoch record 2"]);
+    let unsorted = Draft::new().ids("records", &[sorted[1], sorted[0]]);
+    let many: Vec<String> = (0..101).map(|number| number.to_string()).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    File::new("closing", "The value of extra 1 of a closed epoch.")
+        .valid("by_one_record", &[], &closed_by(&["epoch record 1"]))
+        .valid("by_two_records", &[], &two)
+        .refuses_other_lengths(&two)
+        .invalid("no_records", "no epoch records", &[], &closed_by(&[]).bytes())
+        .invalid("records_do_not_ascend", "not strictly ascending", &[], &unsorted.bytes())
+        .invalid("records_over_the_limit", "over the limit of 100", &[], &closed_by(&many).bytes())
+}
+
+fn epoch_record() -> File {
+    let record =
+        |valid: &[[u8; 32]], tags: &[(u32, &[u8])]| extras(Draft::new().u32("epoch", 1).ids("valid", valid), tags);
+    let valid = ids(&["snapshot 1", "segment 1", "run 1"]);
+    let plain = record(&valid, &[]);
+    let with_count = |count: u32| plain.clone().with("valid count", count.to_le_bytes()).bytes();
+    File::new("epoch_record", "The content of an object under epochs/.")
+        .valid("of_three_objects", &[], &plain)
+        .valid("of_nothing", &[], &record(&[], &[]))
+        .refuses_other_lengths(&plain)
+        .invalid("valid_does_not_ascend", "not strictly ascending", &[], &record(&[valid[1], valid[0]], &[]).bytes())
+        .invalid("valid_over_the_limit", "over the limit of 262144", &[], &with_count((1 << 18) + 1))
+        .invalid("count_beyond_the_bytes", "ends too early", &[], &with_count(1 << 18))
+        .invalid("must_understand", "must be understood", &[], &record(&valid, &[(1 << 31, b"")]).bytes())
 }
 
 fn listed(slot: &[u8; 32], public: &[u8; 32]) -> Draft {
@@ -115,6 +152,8 @@ struct Generation {
     number: u32,
     predecessor: Option<[u8; 32]>,
     epochs: Vec<u32>,
+    /// What the closed ones have as extra 1, by number.
+    closed: Vec<(u32, Vec<u8>)>,
     slots: Vec<[u8; 32]>,
     features: Vec<u32>,
 }
@@ -125,6 +164,7 @@ impl Generation {
             number: 1,
             predecessor: None,
             epochs: vec![1],
+            closed: vec![],
             slots: vec![public(&secret("private"))],
             features: vec![],
         }
@@ -132,7 +172,8 @@ impl Generation {
 
     fn second() -> Self {
         let slots = privates().iter().map(public).collect();
-        Generation { number: 2, predecessor: Some(id("keyring 1")), epochs: vec![1, 2], slots, features: vec![1, 7] }
+        let (predecessor, features) = (Some(id("keyring 1")), vec![1, 7]);
+        Generation { number: 2, predecessor, epochs: vec![1, 2], closed: vec![], slots, features }
     }
 
     fn draft(&self) -> Draft {
@@ -145,7 +186,10 @@ impl Generation {
         let keyed = dated.raw("identity", secret("identity")).raw("chunking", secret("chunking"));
         let names = ids(&["slot 1", "slot 2"]);
         let slots = names.iter().zip(&self.slots).map(|(name, public)| listed(name, public));
-        let slotted = keyed.list("epochs", self.epochs.iter().map(|number| epoch(*number))).list("slots", slots);
+        let closing =
+            |number: &u32| self.closed.iter().find(|(closed, _)| closed == number).map(|(_, value)| &value[..]);
+        let epochs = self.epochs.iter().map(|number| epoch(*number, closing(number)));
+        let slotted = keyed.list("epochs", epochs).list("slots", slots);
         let cut = Draft::new().u32("chunker", 1).u32("min", 1 << 18).u32("avg", 1 << 20).u32("max", 1 << 22);
         let set = slotted.part("settings", cut.u64("pack size", 0));
         let feature = |number: &u32| Draft::new().u32("feature", *number);
@@ -166,9 +210,13 @@ fn keyring() -> File {
     let nanos = plain.clone().with("created.nanos", 1_000_000_000u32.to_le_bytes()).bytes();
     let of = |epochs: Vec<u32>| Generation { epochs, ..second() }.bytes();
     let slots = |slots: Vec<[u8; 32]>| Generation { slots, ..second() }.bytes();
+    let value = || closed_by(&["epoch record 1"]).bytes();
+    let closed = |closed: Vec<(u32, Vec<u8>)>| Generation { epochs: vec![1, 2, 3], closed, ..second() };
     File::new("keyring", "The content of an object under keyring/.")
         .valid("of_generation_1", &[], &plain)
         .valid("of_generation_2", &[], &second().draft())
+        .valid("with_a_closed_epoch", &[], &closed(vec![(1, value())]).draft())
+        .valid("with_all_epochs_closed_but_the_current", &[], &closed(vec![(1, value()), (2, value())]).draft())
         .refuses_other_lengths(&plain)
         .invalid("generation_0", unfit, &[], &Generation { number: 0, ..first() }.bytes())
         .invalid("generation_2_without_predecessor", unfit, &[], &Generation { number: 2, ..first() }.bytes())
@@ -177,6 +225,15 @@ fn keyring() -> File {
         .invalid("epoch_0", gap, &[], &of(vec![0, 1]))
         .invalid("a_gap_between_epochs", gap, &[], &of(vec![1, 3]))
         .invalid("epochs_do_not_ascend", "not strictly ascending", &[], &of(vec![2, 1]))
+        .invalid(
+            "the_current_epoch_is_closed",
+            "the current epoch is closed",
+            &[],
+            &closed(vec![(1, value()), (2, value()), (3, value())]).bytes(),
+        )
+        .invalid("closed_after_one_that_is_open", "after one that is open", &[], &closed(vec![(2, value())]).bytes())
+        .invalid("closed_by_no_record", "no epoch records", &[], &closed(vec![(1, closed_by(&[]).bytes())]).bytes())
+        .invalid("closed_by_nothing", "ends too early", &[], &closed(vec![(1, vec![])]).bytes())
         .invalid("no_slots", "no epoch or no slot", &[], &slots(vec![]))
         .invalid("two_slots_with_one_public_key", "two slots with one public key", &[], &slots(vec![[9; 32]; 2]))
         .invalid(

@@ -18,7 +18,7 @@ fn envelope() -> File {
         .invalid("another_magic", "does not begin as a keepstone object does", &[], &with("magic", b"keepstom"))
         .invalid("version_0", "format version 0", &[], &with("version", &[0, 0]))
         .invalid("newer_version", "format version 2", &[], &with("version", &[2, 0]))
-        .invalid("unknown_kind", "unknown object kind 11", &[], &with("kind", &[11]))
+        .invalid("unknown_kind", "unknown object kind 12", &[], &with("kind", &[12]))
         .invalid("kind_0", "unknown object kind 0", &[], &with("kind", &[0]))
         .invalid("a_key_slot_is_no_sealed_object", "unknown object kind 10", &[], &with("kind", &[10]))
         .invalid("unknown_key_mode", "unknown key mode 2", &[], &with("key mode", &[2]))

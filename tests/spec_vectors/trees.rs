@@ -3,7 +3,7 @@
 use super::draft::{Draft, File, extras, id};
 
 pub fn files() -> Vec<File> {
-    vec![tree_node(), list_node(), content(), extended_attributes(), hard_link_identity()]
+    vec![tree_node(), list_node(), content(), extended_attributes(), hard_link_identity(), beginning_of_a_file()]
 }
 
 pub fn tree_ref(label: &str, level: u8, entries: u64, bytes: u64) -> Draft {
@@ -103,6 +103,14 @@ fn of_every_kind() -> Draft {
     ])
 }
 
+/// The extra of a file of 5 MB.
+const BEGUN: (u32, &[u8]) = (0x8000_0001, &5_000_000u64.to_le_bytes());
+
+/// As a checkpoint has it: the first two chunks of that file.
+fn a_beginning() -> Draft {
+    leaf(vec![entry_with("a", 0, file(items(300, vec![data("a", 200), data("b", 100)])), &[BEGUN])])
+}
+
 fn tree_node() -> File {
     let one = leaf(vec![entry("a", hello())]);
     let with = |label: &str, bytes: &[u8]| one.clone().with(label, bytes).bytes();
@@ -120,6 +128,7 @@ fn tree_node() -> File {
         .valid("an_empty_directory", &[], &leaf(vec![]))
         .valid("one_file", &[], &one)
         .valid("every_kind_of_entry", &[], &of_every_kind())
+        .valid("the_beginning_of_a_file", &[], &a_beginning())
         .valid("interior", &[], &children(small("m"), child("z", tree_ref("z", 1, 300, 0))))
         .refuses_other_lengths(&one)
         .invalid("unknown_choice", "unknown choice 2", &[], &with("choice leaf", &[2, 0, 0, 0]))
@@ -256,4 +265,12 @@ fn hard_link() -> Draft {
 fn hard_link_identity() -> File {
     let file = File::new("hard_link_identity", "The value of an entry's extra 3.");
     file.valid("of_a_file", &[], &hard_link()).refuses_other_lengths(&hard_link())
+}
+
+fn beginning_of_a_file() -> File {
+    let plain = Draft::new().u64("size", 5_000_000);
+    let file = File::new("beginning_of_a_file", "The value of an entry's extra 0x80000001, in a checkpoint.");
+    file.valid("of_a_file", &[], &plain)
+        .valid("of_a_stream", &[], &Draft::new().u64("size", 0))
+        .refuses_other_lengths(&plain)
 }

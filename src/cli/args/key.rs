@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use crate::cli::values::IdPrefix;
 
-/// Add, list, remove or change the passwords that open the repository
+/// Add, list, remove or change the passwords that open the repository; begin new keys
 #[derive(Debug, Args)]
 pub struct KeyArgs {
     #[command(subcommand)]
@@ -24,6 +24,14 @@ pub enum KeyAction {
     Remove {
         /// The key's id, or how it begins
         id: IdPrefix,
+    },
+    /// Begin a new epoch of keys, for all holders alike, and close the ones before
+    Rotate,
+    /// Close the epochs that a rotation or removal had to leave open
+    Close {
+        /// Also record anew what is valid under an epoch whose record is lost: all that is there now
+        #[arg(long)]
+        again: bool,
     },
     /// Change the password in use
     Passwd(NewPasswordArgs),
@@ -61,6 +69,8 @@ mod tests {
             "key list",
             "key remove 4f",
             "key passwd --new-password-command c",
+            "key rotate",
+            "key close --again",
         ] {
             assert!(parse(words).is_ok(), "{words}");
         }

@@ -16,9 +16,15 @@ use super::values::{BadValue, Place, StoreOption};
 
 pub mod backup;
 pub mod check;
+pub mod copy;
 pub mod filter;
+pub mod forget;
+pub mod from;
 pub mod key;
 pub mod listing;
+pub mod prune;
+pub mod repair;
+pub mod replace;
 pub mod repository;
 pub mod restore;
 pub mod tool;
@@ -96,6 +102,12 @@ pub enum Command {
     Stats(listing::StatsArgs),
     Cat(listing::CatArgs),
     Check(check::CheckArgs),
+    Forget(Box<forget::ForgetArgs>),
+    Copy(copy::CopyArgs),
+    Prune(prune::PruneArgs),
+    Tag(replace::TagArgs),
+    Rewrite(replace::RewriteArgs),
+    Repair(repair::RepairArgs),
     Key(key::KeyArgs),
     Fingerprint(repository::FingerprintArgs),
     Cache(repository::CacheArgs),
@@ -128,7 +140,7 @@ pub(crate) mod tests {
     #[test]
     fn every_command_says_in_a_line_what_it_is_for() {
         let mut commands: Vec<clap::Command> = Cli::command().get_subcommands().cloned().collect();
-        assert_eq!(commands.len(), 17);
+        assert_eq!(commands.len(), 22);
         while let Some(command) = commands.pop() {
             let about = command.get_about().unwrap_or_else(|| panic!("{} has no help", command.get_name())).to_string();
             assert!((10..90).contains(&about.len()), "{about}");

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::from::FromArgs;
 use crate::cli::values::PackSize;
 
 /// Make a repository; one that is there is not touched
@@ -10,6 +11,12 @@ pub struct InitArgs {
     /// How large its packs are, 4 MiB to 256 MiB (or KEEPSTONE_PACK_SIZE)
     #[arg(long, value_name = "SIZE")]
     pub pack_size: Option<PackSize>,
+    /// Cut streams and name blobs as another repository does, so that `copy` between them stores nothing twice;
+    /// implied by --from-repo and --from-repository-file
+    #[arg(long = "from")]
+    pub like_other: bool,
+    #[command(flatten)]
+    pub from: FromArgs,
 }
 
 /// Print the repository's id and its newest state, to keep elsewhere

@@ -14,10 +14,12 @@ use crate::cli::{Context, Exit, Failure, Progress, Volume, choose, open, signals
 use crate::component::files::files_from::{self, Manner};
 use crate::component::files::filter::{Filter, Tag, read_patterns};
 use crate::component::files::{FilesSource, raise_open_files_limit};
-use crate::component::stream::StreamSource;
+use crate::component::stream::{Pipe, StreamSource};
 use crate::crypto::Chance;
 use crate::format::tree::Time;
-use crate::ops::backup::{BackupError, BackupOptions, BackupReport, Listener, Outcome, ParentChoice, Shrink, backup};
+use crate::ops::backup::{
+    BackupError, BackupOptions, BackupReport, CHECKPOINT_EVERY, Listener, Outcome, ParentChoice, Shrink, backup,
+};
 use crate::ops::pattern::{Case, Patterns};
 use crate::ops::progress::BackupCounters;
 use crate::ops::source::Source;
@@ -32,13 +34,20 @@ pub fn run(context: &Context, args: &BackupArgs) -> Result<Exit, Failure> {
     match args.what() {
         What::Paths(paths) => back_up_files(context, args, paths),
         What::Stdin { name } => {
-            let source = StreamSource::reader(stream_path(args, name), SystemChance.now(), Box::new(std::io::stdin()));
+            let reader = Pipe::stdin(signals::flag());
+            let reader = reader.map_err(|error| Failure::new(Exit::Failed, format!("standard input: {error}")))?;
+            let source = StreamSource::reader(stream_path(args, name), SystemChance.now(), Box::new(reader));
             back_up_stream(context, args, name, source.map_err(|error| Failure::usage(error.to_string()))?)
         }
         What::Command { name, words } => {
             let (program, arguments) = words.split_first().ok_or_else(|| Failure::usage("a command is missing"))?;
-            let source =
-                StreamSource::command(stream_path(args, name), SystemChance.now(), program, arguments.to_vec());
+            let source = StreamSource::command(
+                stream_path(args, name),
+                SystemChance.now(),
+                program,
+                arguments.to_vec(),
+                signals::flag(),
+            );
             back_up_stream(context, args, name, source.map_err(|error| Failure::usage(error.to_string()))?)
         }
     }
@@ -86,17 +95,21 @@ fn listed_paths(context: &Context, lists: &ListArgs) -> Result<Vec<PathBuf>, Fai
     Ok(paths)
 }
 
-fn filter(args: &ExcludeArgs) -> Result<Filter, Failure> {
+/// What is left out: these patterns, these regardless of case, and those in these files.
+pub(super) fn excludes(exclude: &[String], iexclude: &[String], files: &[PathBuf]) -> Result<Vec<Patterns>, Failure> {
     let parse =
         |words: &[Vec<u8>], case| Patterns::parse(words, case).map_err(|error| Failure::usage(error.to_string()));
     let words = |patterns: &[String]| patterns.iter().map(|word| word.clone().into_bytes()).collect::<Vec<_>>();
-    let mut excludes =
-        vec![parse(&words(&args.exclude), Case::Sensitive)?, parse(&words(&args.iexclude), Case::Insensitive)?];
-    for file in &args.exclude_file {
+    let mut excludes = vec![parse(&words(exclude), Case::Sensitive)?, parse(&words(iexclude), Case::Insensitive)?];
+    for file in files {
         let failed =
             |error| Failure::new(Exit::Failed, format!("cannot read patterns from {}: {error}", file.display()));
         excludes.push(parse(&read_patterns(file).map_err(failed)?, Case::Sensitive)?);
     }
+    Ok(excludes)
+}
+
+fn filter(args: &ExcludeArgs) -> Result<Filter, Failure> {
     let mut tags = Vec::new();
     for marker in &args.exclude_if_present {
         let mut spec = marker.name.as_encoded_bytes().to_vec();
@@ -110,7 +123,7 @@ fn filter(args: &ExcludeArgs) -> Result<Filter, Failure> {
         tags.push(Tag::cache());
     }
     Ok(Filter {
-        excludes,
+        excludes: excludes(&args.exclude, &args.iexclude, &args.exclude_file)?,
         tags,
         larger_than: args.exclude_larger_than.map(|size| size.bytes()),
         ignore_files: args.ignore_file.iter().map(|name| name.as_encoded_bytes().to_vec()).collect(),
@@ -155,7 +168,7 @@ fn finish<S: Source>(
 fn open_or_make(context: &Context, args: &BackupArgs) -> Result<Repository, Failure> {
     match open::repository(context) {
         Err(failure) if args.init && failure.exit == Exit::NoRepository => {
-            super::init::make(context, args.pack_size.or(context.settings().pack_size))?;
+            super::init::make(context, args.pack_size.or(context.settings().pack_size), None)?;
             context.note("made a new repository; keep its password safe");
             open::repository(context)
         }
@@ -182,6 +195,7 @@ fn options(
         dry_run: args.dry_run,
         skip_if_unchanged: args.skip_if_unchanged,
         threads: open::threads(context),
+        checkpoint_every: CHECKPOINT_EVERY,
     })
 }
 
@@ -206,7 +220,17 @@ fn backup_failure(error: BackupError) -> Failure {
             }
         }
         BackupError::Source(_) => Failure::new(Exit::Failed, error.to_string()),
-        BackupError::Interrupted => Failure::new(Exit::Interrupted, error.to_string()),
+        BackupError::Interrupted { ref kept } => {
+            let kept = match kept {
+                None => "there was nothing new to be kept".to_owned(),
+                Some(kept) => format!(
+                    "{} files and directories with {} are kept, and the next run goes on from there",
+                    kept.entries,
+                    size(kept.bytes)
+                ),
+            };
+            Failure::new(Exit::Interrupted, format!("{error}; {kept}"))
+        }
     }
 }
 
@@ -276,7 +300,11 @@ fn summarize(context: &Context, report: &BackupReport) -> Result<(), Failure> {
     let out = context.out();
     match report.parent {
         Some(parent) => out.line(format_args!("compared with snapshot {}", parent.short()))?,
+        None if report.resumed.is_some() => out.line("no earlier snapshot to compare with")?,
         None => out.line("no earlier snapshot to compare with: everything was read")?,
+    }
+    if report.resumed.is_some() {
+        out.line("went on from where an interrupted backup had stopped")?;
     }
     out.line(format_args!(
         "files:  {} new, {} changed, {} unmodified; {} directories, {} others",

@@ -15,6 +15,7 @@ use crate::repo::noun;
 /// Looks for damage, and names what it harms.
 pub fn run(context: &Context, args: &CheckArgs) -> Result<Exit, Failure> {
     let mut repository = open::repository_to_check(context)?;
+    let _held = repository.hold_back_deletions(&open::who(context, None));
     let counters = Arc::new(WorkCounters::new("objects"));
     let progress = Progress::watch(context, "check", Arc::clone(&counters));
     let on_finding = |finding: &Finding| tell(context, finding);

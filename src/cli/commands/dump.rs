@@ -10,6 +10,7 @@ use crate::ops::snapshots::Spot;
 /// Writes what stands at a path. An archive's names begin below the path in `SNAPSHOT:PATH`.
 pub fn run(context: &Context, args: &DumpArgs) -> Result<Exit, Failure> {
     let repository = open::repository(context)?;
+    let _held = repository.hold_back_deletions(&open::who(context, None));
     let (_, snapshot) = choose::one(&repository, &args.snapshot.name, &args.filter)?;
     let base = &args.snapshot.path;
     let path = args.path.as_ref().map_or_else(|| base.clone(), |path| choose::below(base, path));

@@ -6,7 +6,7 @@ use crate::cli::args::repository::InitArgs;
 use crate::cli::values::PackSize;
 use crate::cli::{Context, Exit, Failure, Form, open, stores};
 use crate::format::keys::Settings;
-use crate::repo::{self, Argon2Profile, Keychain, SystemChance};
+use crate::repo::{self, Argon2Profile, Keychain, Repository, SystemChance};
 
 #[derive(Serialize)]
 struct Initialized<'a> {
@@ -18,7 +18,11 @@ struct Initialized<'a> {
 /// Makes a repository.
 pub fn run(context: &Context, args: &InitArgs) -> Result<Exit, Failure> {
     let pack_size = args.pack_size.or(context.settings().pack_size);
-    let place = make(context, pack_size)?;
+    let other = match args.like_other || args.from.names_a_place() {
+        true => Some(open::second_repository(context, &args.from)?),
+        false => None,
+    };
+    let place = make(context, pack_size, other.as_ref())?;
     match context.output().form {
         Form::Json => {
             let id = place.id.to_hex();
@@ -40,17 +44,25 @@ pub struct Made {
     place: String,
 }
 
-/// Makes a repository where the settings say, with a password that is typed twice if it is typed.
-pub fn make(context: &Context, pack_size: Option<PackSize>) -> Result<Made, Failure> {
+/// Makes a repository where the settings say, with a password that is typed twice if it is typed; related to
+/// `other` if there is one.
+pub fn make(context: &Context, pack_size: Option<PackSize>, other: Option<&Repository>) -> Result<Made, Failure> {
     // Before the password is asked for: nobody types it twice to hear that.
     let store = stores::new(context, &context.settings().repository()?)?;
     repo::must_be_vacant(&*store).map_err(open::failure)?;
     let password = context.first_password()?;
-    let settings = Settings { pack_size: pack_size.map_or(0, PackSize::bytes), ..repo::default_settings() };
+    let pack_size = pack_size.map_or(0, PackSize::bytes);
     let who = open::who(context, None);
     let label = format!("{}@{}", who.user, who.host);
-    let id = repo::init(&*store, password.as_bytes(), &label, settings, Argon2Profile::Default, &SystemChance)
-        .map_err(open::failure)?;
+    let (words, profile) = (password.as_bytes(), Argon2Profile::Default);
+    let made = match other {
+        None => {
+            let settings = Settings { pack_size, ..repo::default_settings() };
+            repo::init(&*store, words, &label, settings, profile, &SystemChance)
+        }
+        Some(other) => repo::init_related(&*store, words, &label, pack_size, other.keychain(), profile, &SystemChance),
+    };
+    let id = made.map_err(open::failure)?;
     let keychain = Keychain::unlock(&*store, password.as_bytes()).map_err(open::failure)?;
     repo::pin_new(&open::cache_dir(context), &store.place(), &keychain).map_err(open::failure)?;
     Ok(Made { id, place: store.place() })

@@ -2,18 +2,16 @@
 
 use serde::Serialize;
 
+use super::epochs;
+
 use crate::cli::args::key::{AddArgs, KeyAction, KeyArgs, NewPasswordArgs};
-use crate::cli::render::{Align, Table, local, printable, rfc3339};
+use crate::cli::render::{Align, Table, local, printable, rfc3339, size};
 use crate::cli::values::IdPrefix;
 use crate::cli::{Context, Exit, Failure, choose, open};
+use crate::format::control::Snapshot;
 use crate::format::keys::Slot;
 use crate::id::KeyslotId;
-use crate::repo::{Argon2Profile, Keychain};
-
-/// What a removal does not do, said to whoever relies on it.
-const AFTER_REMOVAL: &str = "Whoever held it may have kept what it opened: with a copy of the store they can still read \
-    everything that is in the repository now, and what is added under the same keys. \
-    To shut them out, take away their access to the store as well.";
+use crate::repo::{Argon2Profile, Keychain, Repository};
 
 /// Does what is asked with keys.
 pub fn run(context: &Context, args: &KeyArgs) -> Result<Exit, Failure> {
@@ -22,6 +20,8 @@ pub fn run(context: &Context, args: &KeyArgs) -> Result<Exit, Failure> {
         KeyAction::Add(args) => add(context, args)?,
         KeyAction::Remove { id } => remove(context, id)?,
         KeyAction::Passwd(args) => passwd(context, args)?,
+        KeyAction::Rotate => rotate(context)?,
+        KeyAction::Close { again } => close(context, *again)?,
     }
     Ok(Exit::Success)
 }
@@ -93,8 +93,48 @@ fn remove(context: &Context, prefix: &IdPrefix) -> Result<(), Failure> {
     let label = label_of(keychain, &id);
     keychain.remove(store, &id, chance).map_err(open::failure)?;
     tell(context, "key_removed", &id, &label, "removed key")?;
-    context.note(AFTER_REMOVAL);
+    still_readable(context, &repository)?;
+    epochs::settle(context, &mut repository, false).map(drop)
+}
+
+/// What a removal does not do, said to whoever relies on it: all keys so far were the holder's as well.
+fn still_readable(context: &Context, repository: &Repository) -> Result<(), Failure> {
+    let snapshots = repository.objects().list::<Snapshot>().map_err(open::failure)?.len();
+    let (mut packs, mut bytes) = (0u64, 0u64);
+    let count = repository.objects().store().list("packs", &mut |listed| {
+        (packs, bytes) = (packs + 1, bytes.saturating_add(listed.len));
+        Ok(())
+    });
+    count.map_err(|error| open::failure(error.into()))?;
+    context.note(format!(
+        "Whoever held it may have kept the keys: with a copy of the store, they can still read what is in it now, {snapshots} snapshots and {} in {packs} packs.",
+        size(bytes)
+    ));
+    context.note("What is written from now on is sealed under new keys. To shut them out of the rest, take away their access to the store, and then:");
+    context.note("  keepstone prune --reseal");
     Ok(())
+}
+
+fn rotate(context: &Context) -> Result<(), Failure> {
+    let mut repository = open::repository(context)?;
+    let (keychain, store, chance) = repository.keychain_mut();
+    let epoch = keychain.rotate(store, chance).map_err(open::failure)?;
+    if !open::is_json(context) {
+        context
+            .out()
+            .line(format_args!("epoch {epoch} begins: what is written from now on is sealed under new keys"))?;
+    }
+    let closed = epochs::settle(context, &mut repository, false)?;
+    epochs::tell(context, "keys_rotated", &repository, &closed)
+}
+
+fn close(context: &Context, again: bool) -> Result<(), Failure> {
+    let mut repository = open::repository(context)?;
+    let closed = epochs::settle(context, &mut repository, again)?;
+    if closed.epochs.is_empty() && closed.waits_for.is_empty() && !open::is_json(context) {
+        context.out().line(format_args!("there is no epoch to close"))?;
+    }
+    epochs::tell(context, "epochs_closed", &repository, &closed)
 }
 
 fn passwd(context: &Context, args: &NewPasswordArgs) -> Result<(), Failure> {
@@ -106,7 +146,7 @@ fn passwd(context: &Context, args: &NewPasswordArgs) -> Result<(), Failure> {
         .map_err(open::failure)?;
     tell(context, "key_changed", &id, &label_of(keychain, &id), "changed the password; the key in use is now")?;
     context.note("The old password opens this repository no longer. Other keys are as they were.");
-    Ok(())
+    epochs::settle(context, &mut repository, false).map(drop)
 }
 
 fn label_of(keychain: &Keychain, id: &KeyslotId) -> String {

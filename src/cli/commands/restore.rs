@@ -25,6 +25,7 @@ pub fn run(context: &Context, args: &RestoreArgs) -> Result<Exit, Failure> {
         tracing::debug!("the limit of open files stays as it is: {error}");
     }
     let repository = open::repository(context)?;
+    let _held = repository.hold_back_deletions(&open::who(context, None));
     let (id, snapshot) = choose::one(&repository, &args.snapshot.name, &args.filter)?;
     let origin = origin(&repository, &snapshot, &args.snapshot.path)?;
     let place = Place::open(&args.target, args.dry_run)?;

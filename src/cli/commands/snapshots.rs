@@ -98,7 +98,7 @@ fn files(summary: &Summary) -> u64 {
 
 /// A snapshot for programs, with restic's names where it has one.
 #[derive(Serialize)]
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     id: String,
     short_id: String,
     time: String,
@@ -137,7 +137,7 @@ struct SummaryFields {
 }
 
 impl<'a> Fields<'a> {
-    fn of(id: &SnapshotId, snapshot: &'a Snapshot) -> Self {
+    pub(super) fn of(id: &SnapshotId, snapshot: &'a Snapshot) -> Self {
         let is_text = snapshot.paths.iter().all(|path| std::str::from_utf8(path).is_ok());
         Fields {
             id: id.to_hex(),

@@ -100,6 +100,14 @@ pub const REPOSITORY: Variables = Variables {
     flags: "--password-file or --password-command",
 };
 
+/// The password of a second repository.
+pub const FROM: Variables = Variables {
+    file: "KEEPSTONE_FROM_PASSWORD_FILE",
+    command: "KEEPSTONE_FROM_PASSWORD_COMMAND",
+    value: "KEEPSTONE_FROM_PASSWORD",
+    flags: "--from-password-file or --from-password-command",
+};
+
 /// A password that `key add` or `key passwd` sets.
 pub const NEW: Variables = Variables {
     file: "KEEPSTONE_NEW_PASSWORD_FILE",

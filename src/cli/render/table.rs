@@ -23,6 +23,11 @@ pub struct Table {
 impl Table {
     /// A table with these columns.
     pub fn new<const N: usize>(columns: [(&str, Align); N]) -> Self {
+        Table::of(&columns)
+    }
+
+    /// The same, where it is not known before which columns there are.
+    pub fn of(columns: &[(&str, Align)]) -> Self {
         let heads = columns.iter().map(|(head, _)| (*head).to_owned()).collect();
         Table { aligns: columns.iter().map(|(_, align)| *align).collect(), rows: vec![heads] }
     }

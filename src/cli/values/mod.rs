@@ -6,11 +6,13 @@ mod fps;
 mod id;
 mod marker;
 mod place;
+mod retention;
 mod size;
 mod snapshot;
 mod store_option;
 mod subset;
 mod tags;
+mod thrift;
 mod time;
 
 pub use compression::Compression;
@@ -18,11 +20,13 @@ pub use fps::FramesPerSecond;
 pub use id::IdPrefix;
 pub use marker::Marker;
 pub use place::Place;
+pub use retention::{parse_count, parse_group_by, parse_reach};
 pub use size::{PackSize, Size};
 pub use snapshot::{SnapshotName, SnapshotSpec};
 pub use store_option::StoreOption;
 pub use subset::ReadDataSubset;
 pub use tags::TagList;
+pub use thrift::{MaxUnused, parse_timeout};
 pub use time::parse_time;
 
 /// Words that make no sense, and those that would.

@@ -90,6 +90,14 @@ impl FileReading {
 }
 
 impl Reading for FileReading {
+    fn begin_at(&mut self, offset: u64) -> io::Result<bool> {
+        let is_there = offset <= self.end;
+        if is_there {
+            (self.position, self.data_end) = (offset, offset);
+        }
+        Ok(is_there)
+    }
+
     fn next_extent(&mut self) -> io::Result<Option<Extent>> {
         if self.position < self.end {
             return self.stretch().map(Some);

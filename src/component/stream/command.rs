@@ -5,11 +5,14 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
+
+use super::Pipe;
 
 /// What is kept of standard error: the end, where the reason stands.
 const COMPLAINT_MAX: usize = 4096;
@@ -22,14 +25,18 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct CommandOutput {
     name: String,
     child: Child,
-    stdout: ChildStdout,
+    stdout: Pipe<ChildStdout>,
     complaint: Complaint,
     ended: Option<ExitStatus>,
 }
 
 impl CommandOutput {
-    /// Starts it, with nothing on its standard input.
-    pub(super) fn start(program: &OsStr, arguments: &[OsString]) -> io::Result<CommandOutput> {
+    /// Starts it, with nothing on its standard input. Nobody waits for it once `stop` is raised.
+    pub(super) fn start(
+        program: &OsStr,
+        arguments: &[OsString],
+        stop: &'static AtomicBool,
+    ) -> io::Result<CommandOutput> {
         let name = program.display().to_string();
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -37,7 +44,7 @@ impl CommandOutput {
         let mut child = command.spawn().map_err(about)?;
         match (child.stdout.take(), child.stderr.take()) {
             (Some(stdout), Some(stderr)) => {
-                let complaint = Complaint::listen(stderr);
+                let (stdout, complaint) = (Pipe::new(stdout, stop), Complaint::listen(stderr));
                 Ok(CommandOutput { name, child, stdout, complaint, ended: None })
             }
             _ => Err(io::Error::other(format!("{name} was started without pipes"))),

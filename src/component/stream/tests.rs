@@ -3,10 +3,11 @@ use std::time::Instant;
 use super::*;
 
 const NOW: Time = Time { secs: 1_700_000_000, nanos: 5 };
+static GO_ON: AtomicBool = AtomicBool::new(false);
 
 fn shell(script: &str) -> StreamSource {
     let arguments = ["-c", script].map(OsString::from).to_vec();
-    StreamSource::command(Path::new("dump.sql"), NOW, "sh", arguments).unwrap()
+    StreamSource::command(Path::new("dump.sql"), NOW, "sh", arguments, &GO_ON).unwrap()
 }
 
 fn the_file(source: &StreamSource) -> Found<usize> {
@@ -80,7 +81,7 @@ fn a_failed_command_tells_its_status_and_its_last_words() {
 
 #[test]
 fn a_command_that_cannot_be_run_is_named() {
-    let source = StreamSource::command(Path::new("x"), NOW, "/no/such/program", Vec::new()).unwrap();
+    let source = StreamSource::command(Path::new("x"), NOW, "/no/such/program", Vec::new(), &GO_ON).unwrap();
     let error = read_all(&source).unwrap_err().to_string();
     assert!(error.contains("/no/such/program cannot be run: No such file"), "{error}");
 }
@@ -102,4 +103,18 @@ fn a_reading_that_is_dropped_ends_its_command() {
     reading.read(&mut [0; 5]).unwrap();
     drop(reading);
     assert!(begun.elapsed().as_secs() < 20);
+}
+
+#[test]
+fn a_silent_command_is_not_waited_for_when_it_is_to_stop() {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    let arguments = ["-c", "echo begun; exec sleep 1000"].map(OsString::from).to_vec();
+    let source = StreamSource::command(Path::new("dump.sql"), NOW, "sh", arguments, &STOP).unwrap();
+    let mut reading = source.open(&the_file(&source)).unwrap();
+    let mut buffer = [0; 100];
+
+    assert_eq!(reading.read(&mut buffer).unwrap(), 6);
+    STOP.store(true, std::sync::atomic::Ordering::SeqCst);
+
+    assert_eq!(reading.read(&mut buffer).unwrap_err().to_string(), "interrupted");
 }

@@ -1,22 +1,28 @@
-//! The assembler: what the walk found becomes entries, and entries become trees, in order.
+//! The assembler: what the walk found becomes entries, and entries become trees, in order; now and then what
+//! is there so far becomes a checkpoint.
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use super::Listener;
 use super::blobs::Blobs;
-use super::pipeline::{Failure, FileOutcome, Promise};
+use super::checkpoint::Keeper;
+use super::pipeline::{Failure, PATIENCE, Running};
+use super::promise::{FileOutcome, Promise, ReadFile, SoFar};
+use super::stack::Stack;
 use crate::format::Structure;
 use crate::format::codec::Bytes;
-use crate::format::content::Item;
+use crate::format::content::{Content, Item};
 use crate::format::control::Summary;
 use crate::format::extras::{Extra, Extras};
-use crate::format::limits::{EXTRA_MAX, XATTRS_ENCODED_MAX};
+use crate::format::limits::{EXTRA_MAX, TROUBLES_MAX, XATTRS_ENCODED_MAX};
 use crate::format::pack::BlobKind;
-use crate::format::tree::{Entry, EntryKey, Meta, Node, Time, TreeRef, Xattrs, tag};
+use crate::format::tree::{Begun, Entry, EntryKey, Meta, Node, Time, TreeRef, Xattrs, tag};
 use crate::ops::source::{Description, OnTrouble, Stat, Trouble};
 use crate::repo::RepoError;
-use crate::repo::split::{ContentBuilder, TreeBuilder};
+use crate::repo::split::ContentBuilder;
 
 /// Entries that wait for the contents before them.
 const WAITING_ENTRIES: usize = 1024;
@@ -73,30 +79,43 @@ fn xattrs_extra(blobs: &Blobs<'_>, xattrs: &Xattrs) -> Result<Extra, RepoError> 
 pub(super) enum Waiting {
     Enter { key: EntryKey, meta: Meta, extras: Extras },
     Ready(Box<Entry>),
-    File { key: EntryKey, stat: Stat, promise: Promise },
+    File { key: EntryKey, stat: Stat, size: Option<u64>, promise: Promise },
     Leave,
 }
 
-/// What a directory's own entry will hold beside its tree.
-type OwnEntry = (EntryKey, Meta, Extras);
-
 /// Puts entries into trees, in order.
-pub(super) struct Assembler<'w> {
+pub(super) struct Assembler<'w, 'k> {
     blobs: &'w Blobs<'w>,
     listener: &'w Listener<'w>,
     on_trouble: OnTrouble,
+    work: &'w AtomicU64,
+    keeper: &'w mut Keeper<'k>,
     waiting: VecDeque<Waiting>,
-    /// The directories that are being built, each with its own entry but for the root.
-    open: Vec<(Option<OwnEntry>, TreeBuilder)>,
-    root: Option<TreeRef>,
+    stack: Stack,
     pub(super) summary: Summary,
+    /// The first of them, for the run's report.
+    troubles: Vec<String>,
 }
 
-impl<'w> Assembler<'w> {
-    pub(super) fn new(blobs: &'w Blobs<'w>, listener: &'w Listener<'w>, on_trouble: OnTrouble) -> Self {
-        let open = vec![(None, TreeBuilder::default())];
-        let summary = Summary::default();
-        Assembler { blobs, listener, on_trouble, waiting: VecDeque::new(), open, root: None, summary }
+/// All of a source.
+pub(super) struct Built {
+    pub root: TreeRef,
+    pub summary: Summary,
+    /// The first troubles, in words.
+    pub troubles: Vec<String>,
+}
+
+impl<'w, 'k> Assembler<'w, 'k> {
+    pub(super) fn new(
+        running: &'w Running<'_, '_>,
+        keeper: &'w mut Keeper<'k>,
+        listener: &'w Listener<'w>,
+        on_trouble: OnTrouble,
+    ) -> Self {
+        let (waiting, stack) = (VecDeque::new(), Stack::default());
+        let (summary, troubles) = (Summary::default(), Vec::new());
+        let (blobs, work) = (running.blobs, running.work);
+        Assembler { blobs, listener, on_trouble, work, keeper, waiting, stack, summary, troubles }
     }
 
     pub(super) fn trouble(&mut self, trouble: Trouble) -> Result<(), Failure> {
@@ -109,6 +128,9 @@ impl<'w> Assembler<'w> {
         self.summary.troubles += 1;
         self.listener.counters.troubles.fetch_add(1, Relaxed);
         (self.listener.on_trouble)(&trouble);
+        if self.troubles.len() < TROUBLES_MAX {
+            self.troubles.push(trouble.to_string());
+        }
         Ok(())
     }
 
@@ -118,72 +140,109 @@ impl<'w> Assembler<'w> {
         while self.waiting.len() > WAITING_ENTRIES || self.waiting.front().is_some_and(Waiting::is_ready) {
             self.work_off()?;
         }
-        Ok(())
+        self.look_up()
     }
 
     fn work_off(&mut self) -> Result<(), Failure> {
+        while self.waiting.front().is_some_and(|first| !first.is_ready_within(PATIENCE)) {
+            self.look_up()?;
+        }
+        // Before the next is taken: a file that a worker left because it is to stop is still worth a word.
+        if (self.listener.interrupted)() {
+            return Err(Failure::Interrupted);
+        }
         match self.waiting.pop_front() {
             None => Ok(()),
             Some(Waiting::Enter { key, meta, extras }) => {
                 self.summary.dirs += 1;
-                self.open.push((Some((key, meta, extras)), TreeBuilder::default()));
+                self.stack.enter((key, meta, extras));
                 Ok(())
             }
             Some(Waiting::Ready(entry)) => self.add(&entry),
-            Some(Waiting::File { key, stat, promise }) => {
-                let outcome = promise.wait();
-                // Workers that stop break promises; that is not what went wrong.
-                if outcome.is_err() && (self.listener.interrupted)() {
-                    return Err(Failure::Interrupted);
-                }
-                self.add_file(key, stat, outcome?)
-            }
-            Some(Waiting::Leave) => self.leave(),
+            Some(Waiting::File { key, stat, promise, .. }) => self.add_file(key, &stat, promise.take()?),
+            Some(Waiting::Leave) => Ok(self.stack.leave(self.blobs)?),
         }
+    }
+
+    /// Looks up from the work: whether to stop, and whether to keep what was done.
+    pub(super) fn look_up(&mut self) -> Result<(), Failure> {
+        if (self.listener.interrupted)() {
+            return Err(Failure::Interrupted);
+        }
+        if self.keeper.is_due(self.work) { Ok(self.keep()?) } else { Ok(()) }
+    }
+
+    /// Keeps what was done in a checkpoint, if it is worth one.
+    pub(super) fn keep(&mut self) -> Result<(), RepoError> {
+        if !self.keeper.is_worthwhile(self.work) {
+            return Ok(());
+        }
+        let done = self.work.load(Relaxed);
+        let mut stack = self.stack.clone();
+        for waiting in &self.waiting {
+            waiting.as_it_is(self.blobs, &mut stack)?;
+        }
+        let root = stack.close(self.blobs)?;
+        self.keeper.keep(self.blobs, done, root, self.summary)
     }
 
     fn add(&mut self, entry: &Entry) -> Result<(), Failure> {
         if matches!(entry.node, Node::File(_)) {
             self.summary.bytes_processed += entry.bytes();
         }
-        let (_, builder) = self.open.last_mut().expect("entries come between entering and leaving");
-        Ok(builder.push(self.blobs.keys(), entry, &mut |kind, plain| self.blobs.save(kind, plain))?)
+        Ok(self.stack.add(self.blobs, entry)?)
     }
 
-    fn add_file(&mut self, key: EntryKey, mut stat: Stat, outcome: FileOutcome) -> Result<(), Failure> {
+    fn add_file(&mut self, key: EntryKey, stat: &Stat, outcome: FileOutcome) -> Result<(), Failure> {
         self.listener.counters.files_done.fetch_add(1, Relaxed);
         match outcome {
             FileOutcome::Failed(trouble) => self.trouble(trouble),
-            FileOutcome::Read(content, description, trouble) => {
-                if let Some(trouble) = trouble {
+            FileOutcome::Read(mut read) => {
+                self.summary.bytes_read += read.content.size - read.taken_over;
+                let is_sound = read.trouble.is_none();
+                if let Some(trouble) = read.trouble.take() {
                     self.trouble(trouble)?;
-                    stat = never_unchanged(&stat);
                 }
-                self.summary.bytes_read += content.size;
-                let (meta, extras) = described(self.blobs, &stat, description)?;
-                self.add(&Entry { key, node: Node::File(content), meta, extras })
+                let entry = file_entry(self.blobs, key, stat, *read, is_sound)?;
+                self.add(&entry)
             }
         }
     }
 
-    fn leave(&mut self) -> Result<(), Failure> {
-        let (own, builder) = self.open.pop().expect("every directory is left once");
-        let tree = builder.finish(self.blobs.keys(), &mut |kind, plain| self.blobs.save(kind, plain))?;
-        match own {
-            Some((key, meta, extras)) => self.add(&Entry { key, node: Node::Directory(tree), meta, extras }),
-            None => {
-                self.root = Some(tree);
-                Ok(())
-            }
-        }
-    }
-
-    pub(super) fn finish(mut self) -> Result<(TreeRef, Summary), Failure> {
+    pub(super) fn finish(&mut self) -> Result<Built, Failure> {
         while !self.waiting.is_empty() {
             self.work_off()?;
         }
-        Ok((self.root.expect("the walk left the root last"), self.summary))
+        let root = self.stack.close(self.blobs)?;
+        Ok(Built { root, summary: self.summary, troubles: std::mem::take(&mut self.troubles) })
     }
+}
+
+fn file_entry(
+    blobs: &Blobs<'_>,
+    key: EntryKey,
+    stat: &Stat,
+    read: ReadFile,
+    is_sound: bool,
+) -> Result<Entry, RepoError> {
+    let stat = if is_sound { *stat } else { never_unchanged(stat) };
+    let (meta, extras) = described(blobs, &stat, read.description)?;
+    Ok(Entry { key, node: Node::File(read.content), meta, extras })
+}
+
+/// The entry of a file of which only the beginning was read.
+fn begun_entry(
+    blobs: &Blobs<'_>,
+    key: EntryKey,
+    stat: &Stat,
+    size: Option<u64>,
+    content: Content,
+) -> Result<Entry, RepoError> {
+    // Who goes on in it asks for its description then.
+    let (meta, _) = described(blobs, stat, Description::default())?;
+    let value = Bytes::new(Begun { size: size.unwrap_or(0) }.to_bytes()).expect("a number fits an extra");
+    let extras = Extras::new(vec![Extra { tag: tag::BEGUN, value }]).expect("one extra fits");
+    Ok(Entry { key, node: Node::File(content), meta, extras })
 }
 
 impl Waiting {
@@ -191,6 +250,33 @@ impl Waiting {
         match self {
             Waiting::File { promise, .. } => promise.is_settled(),
             _ => true,
+        }
+    }
+
+    fn is_ready_within(&self, patience: Duration) -> bool {
+        match self {
+            Waiting::File { promise, .. } => promise.wait(patience),
+            _ => true,
+        }
+    }
+
+    /// Puts it into `stack` as far as it is there.
+    fn as_it_is(&self, blobs: &Blobs<'_>, stack: &mut Stack) -> Result<(), RepoError> {
+        match self {
+            Waiting::Enter { key, meta, extras } => {
+                stack.enter((key.clone(), meta.clone(), extras.clone()));
+                Ok(())
+            }
+            Waiting::Ready(entry) => stack.add(blobs, entry),
+            Waiting::Leave => stack.leave(blobs),
+            Waiting::File { key, stat, size, promise } => match promise.so_far(blobs)? {
+                SoFar::Done(read) => {
+                    let is_sound = read.trouble.is_none();
+                    stack.add(blobs, &file_entry(blobs, key.clone(), stat, *read, is_sound)?)
+                }
+                SoFar::Begun(content) => stack.add(blobs, &begun_entry(blobs, key.clone(), stat, *size, content)?),
+                SoFar::Nothing => Ok(()),
+            },
         }
     }
 }

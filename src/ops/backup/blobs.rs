@@ -8,8 +8,9 @@ use super::Shrink;
 use super::sink::Sink;
 use crate::compress::Compressor;
 use crate::crypto::Keyset;
+use crate::format::control::Snapshot;
 use crate::format::pack::{BlobHeader, BlobKind, Compression};
-use crate::id::BlobId;
+use crate::id::{BlobId, SnapshotId};
 use crate::repo::{RepoError, Repository, Result};
 
 thread_local! {
@@ -48,6 +49,11 @@ impl<'a> Blobs<'a> {
         let id = self.keys.namer().name(kind, &plain);
         self.sink.save(&id, || self.make(kind, id, plain))?;
         Ok(id)
+    }
+
+    /// Commits a checkpoint; `None` if that is not to be.
+    pub fn checkpoint(&self, snapshot: Snapshot) -> Result<Option<SnapshotId>> {
+        self.sink.checkpoint(snapshot)
     }
 
     fn make(&self, kind: BlobKind, id: BlobId, plain: Vec<u8>) -> Result<(BlobHeader, Vec<u8>)> {

@@ -1,29 +1,41 @@
 //! Backup: a source becomes a snapshot (format-spec, "Order of writes").
 //!
 //! One thread walks the source beside the parent snapshot and builds trees; the others read, cut, name,
-//! compress and seal what is new. What is in memory at a time is bounded: one unfinished node per open
+//! compress and seal what is new. Every few minutes, and when it is interrupted, what was done so far is kept in a
+//! checkpoint that the next backup goes on from, also within a file. What is in memory at a time is bounded: one unfinished node per open
 //! directory, a bounded queue of files, a few chunks.
 
 mod assemble;
 mod blobs;
+mod checkpoint;
+mod hints;
 mod parent;
 mod pipeline;
+mod promise;
 mod sink;
+mod stack;
 mod tree;
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use super::progress::BackupCounters;
 use super::source::{Source, Trouble};
 use crate::format::codec::{Ascending, Bytes};
-use crate::format::control::{Label, Lineage, PathBytes, SessionKind, Signature, Snapshot, SnapshotState, Summary};
+use crate::format::control::{
+    Label, Lineage, PathBytes, RunStatus, SessionKind, Signature, Snapshot, SnapshotState, Summary,
+};
 use crate::format::extras::Extras;
 use crate::format::limits::{OBJECT_MAX, PATHS_MAX, TAGS_MAX};
 use crate::format::tree::{Time, TreeRef};
 use crate::id::SnapshotId;
-use crate::repo::{self, RepoError, Repository, Who, Writer};
+use crate::repo::{self, Ending, RepoError, Repository, Who, Writer};
 
+use assemble::Built;
 use blobs::Blobs;
+pub use checkpoint::CHECKPOINT_EVERY;
+use checkpoint::Keeper;
+use parent::Earlier;
 use pipeline::{Failure, Pipeline};
 use sink::Sink;
 
@@ -77,6 +89,8 @@ pub struct BackupOptions {
     pub skip_if_unchanged: bool,
     /// Threads that read and compress.
     pub threads: usize,
+    /// How much time may pass until what was read is kept in a checkpoint: usually [`CHECKPOINT_EVERY`].
+    pub checkpoint_every: Duration,
 }
 
 /// How a backup ended.
@@ -86,6 +100,8 @@ pub struct BackupReport {
     pub outcome: Outcome,
     /// What it was compared with.
     pub parent: Option<SnapshotId>,
+    /// The newest checkpoint that it went on from.
+    pub resumed: Option<SnapshotId>,
     /// What it found and did.
     pub summary: Summary,
     /// When it began.
@@ -116,9 +132,12 @@ pub enum BackupError {
     /// The source cannot be backed up in part, and a part failed.
     #[error("{0}; no snapshot was made")]
     Source(Trouble),
-    /// Asked to stop. What was stored stays, and the next run finds it.
-    #[error("interrupted; no snapshot was made, and what was stored is kept for the next run")]
-    Interrupted,
+    /// Asked to stop. The next run goes on from what was kept of this one.
+    #[error("interrupted; no snapshot was made")]
+    Interrupted {
+        /// What a checkpoint holds, if there was anything new to be kept.
+        kept: Option<TreeRef>,
+    },
 }
 
 /// Whom a backup talks to while it runs.
@@ -145,53 +164,63 @@ pub fn backup<S: Source>(
         true => Sink::dry(repository),
         false => Sink::Real(Box::new(Writer::begin(repository, SessionKind::Backup, &options.who)?)),
     };
-    // After the announcement: what the parent refers to is spared from here on, or looked up anew.
-    let parent = parent::find(repository, options)?;
-    if let Some((_, parent)) = &parent {
+    // After the announcement: what these refer to is spared from here on, or looked up anew.
+    let earlier = parent::find(repository, options)?;
+    let parent = earlier.parent.as_ref().map(|(_, parent)| parent);
+    if let Some(parent) = parent {
         listener.counters.files_total.store(parent.root.entries, Relaxed);
         listener.counters.bytes_total.store(parent.root.bytes, Relaxed);
     }
+    let frame = snapshot_of(options, names, started, earlier.parent.as_ref().map(|(id, _)| *id));
     let blobs = Blobs::new(repository, &sink, options.shrink, listener.counters);
-    let parent_snapshot = parent.as_ref().map(|(_, snapshot)| snapshot);
+    let mut keeper = keeper(repository, options, &frame, started, &earlier);
     let built = Pipeline::new(repository, &blobs, options.threads, listener.interrupted)?
-        .run(|pipeline| tree::build(pipeline, source, parent_snapshot, listener));
-    let (root, mut summary) = match built {
+        .run(|pipeline| tree::build(pipeline, source, &earlier, &mut keeper, listener));
+    let Built { root, mut summary, troubles } = match built {
         Ok(built) => built,
-        Err(failure) => return Err(end_without_snapshot(sink, failure)),
+        Err(Failure::Repository(error)) => return Err(error.into()),
+        Err(Failure::Source(trouble)) => return Err(BackupError::Source(trouble)),
+        Err(Failure::Interrupted) => return Err(BackupError::Interrupted { kept: keeper.kept() }),
     };
     let finished = repository.objects().chance().now();
     sink.summarize(&mut summary);
-    let parent_id = parent.as_ref().map(|(id, _)| *id);
-    let report =
-        |outcome, summary| BackupReport { outcome, parent: parent_id, summary, started, finished, root: root.clone() };
-    let unchanged = summary.troubles == 0 && parent_snapshot.is_some_and(|parent| parent.root == root);
-    match sink {
-        Sink::Dry { .. } => Ok(report(Outcome::DryRun, summary)),
-        Sink::Real(writer) if options.skip_if_unchanged && unchanged => {
-            writer.finish()?;
-            Ok(report(Outcome::Unchanged, summary))
-        }
+    let is_whole = summary.troubles == 0;
+    let unchanged = is_whole && parent.is_some_and(|parent| parent.root == root);
+    let outcome = match sink {
+        Sink::Dry { .. } => Outcome::DryRun,
         Sink::Real(mut writer) => {
-            let id =
-                writer.commit(snapshot_of(options, names, (started, finished), parent_id, root.clone(), summary))?;
-            Ok(report(Outcome::Saved(id), summary))
+            let status = if is_whole { RunStatus::Done } else { RunStatus::Partial };
+            let state = if is_whole { SnapshotState::Complete } else { SnapshotState::Partial };
+            let outcome = match options.skip_if_unchanged && unchanged {
+                true => Outcome::Unchanged,
+                false => {
+                    let snapshot = Snapshot { state, finished, summary, root: root.clone(), ..frame };
+                    Outcome::Saved(writer.commit(snapshot)?)
+                }
+            };
+            writer.finish(&Ending { started, status, troubles, summary })?;
+            keeper.clear();
+            outcome
         }
-    }
+    };
+    let resumed = earlier.checkpoints.first().map(|(id, _)| *id);
+    let parent = earlier.parent.map(|(id, _)| id);
+    Ok(BackupReport { outcome, parent, resumed, summary, started, finished, root })
 }
 
-/// Keeps what was stored where that makes sense, and says why there is no snapshot.
-fn end_without_snapshot(sink: Sink<'_>, failure: Failure) -> BackupError {
-    match failure {
-        Failure::Repository(error) => error.into(),
-        Failure::Source(trouble) => BackupError::Source(trouble),
-        Failure::Interrupted => {
-            if let Sink::Real(writer) = sink
-                && let Err(error) = writer.finish()
-            {
-                tracing::warn!("what was stored could not be kept: {error}");
-            }
-            BackupError::Interrupted
-        }
+fn keeper<'r>(
+    repository: &'r Repository,
+    options: &BackupOptions,
+    frame: &Snapshot,
+    started: Time,
+    earlier: &Earlier,
+) -> Keeper<'r> {
+    // Whatever the snapshot is to be dated by: what is settled is judged by the time at which reading began.
+    let words = Snapshot { time: started, ..frame.clone() };
+    let there = earlier.all_checkpoints.iter().map(|(id, checkpoint)| (*id, checkpoint.root.clone())).collect();
+    match options.dry_run {
+        true => Keeper::idle(repository.objects(), words),
+        false => Keeper::new(repository.objects(), options.checkpoint_every, words, there),
     }
 }
 
@@ -216,29 +245,23 @@ impl Names {
     }
 }
 
-fn snapshot_of(
-    options: &BackupOptions,
-    names: Names,
-    (started, finished): (Time, Time),
-    parent: Option<SnapshotId>,
-    root: TreeRef,
-    summary: Summary,
-) -> Snapshot {
+/// The snapshot but for what is not known before the end.
+fn snapshot_of(options: &BackupOptions, names: Names, started: Time, parent: Option<SnapshotId>) -> Snapshot {
     Snapshot {
         // The writer's, once it is known which one commits.
         session: crate::id::SessionId::from_bytes([0; 32]),
         lineage: Lineage::default(),
-        state: if summary.troubles == 0 { SnapshotState::Complete } else { SnapshotState::Partial },
+        state: SnapshotState::Partial,
         time: options.time.unwrap_or(started),
-        finished,
+        finished: started,
         component: Label::truncated(options.component),
         host: Label::truncated(&options.who.host),
         user: Label::truncated(&options.who.user),
         paths: names.paths,
         tags: names.tags,
         parent,
-        root,
-        summary,
+        root: TreeRef { id: crate::id::BlobId::from_bytes([0; 32]), level: 0, entries: 0, bytes: 0 },
+        summary: Summary::default(),
         program: repo::program(),
         signature: Signature::default(),
         extras: Extras::default(),

@@ -3,26 +3,31 @@
 //! Each worker takes whole files, and shares out the chunks of a long one; a worker that finds the queue
 //! of chunks full does the chunk itself, so that nobody ever waits for a place in it.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
 
 use super::blobs::Blobs;
+use super::promise::{AllRead, FileOutcome, Promise, Ticket, promise};
 use crate::chunk::{Chunker, Chunks};
 use crate::format::content::{Content, Item};
 use crate::format::limits::INLINE_MAX;
 use crate::format::pack::BlobKind;
 use crate::ops::source::{Description, Extent, Reading, Trouble};
-use crate::repo::split::ContentBuilder;
+use crate::repo::walk;
 use crate::repo::{RepoError, Repository};
 
 /// Chunks that wait for a worker: bounds memory to so many of the longest.
 const WAITING_CHUNKS: usize = 8;
 /// Files that wait for a worker.
 const WAITING_FILES: usize = 64;
+/// How long the walker waits for workers before it looks whether there is something else to be done.
+pub(super) const PATIENCE: Duration = Duration::from_millis(100);
+/// How often the walker looks, when it was interrupted, whether chunks are still on their way; and how long.
+const GRACE: (Duration, u32) = (Duration::from_millis(5), 400);
 
 /// Why a backup ends without a snapshot.
 pub(super) enum Failure {
@@ -48,11 +53,18 @@ pub(super) struct Opened {
     pub trouble: Option<Trouble>,
 }
 
+/// What a worker is told of a file.
+pub(super) struct Order<'s> {
+    pub open: Open<'s>,
+    pub path: String,
+    pub size_hint: Option<u64>,
+    /// Its beginning, as an interrupted backup read it.
+    pub begun: Option<Content>,
+}
+
 /// A file to be read.
 struct FileJob<'s> {
-    open: Open<'s>,
-    path: String,
-    size_hint: Option<u64>,
+    order: Order<'s>,
     ticket: Ticket,
 }
 
@@ -63,46 +75,6 @@ struct ChunkJob {
     ticket: Arc<Ticket>,
 }
 
-/// What came of a file.
-pub(super) enum FileOutcome {
-    /// What was read, and what is not right about it: it changed meanwhile, or attributes are missing.
-    Read(Content, Description, Option<Trouble>),
-    /// Nothing that is worth keeping.
-    Failed(Trouble),
-}
-
-/// A content that will be there.
-pub(super) struct Promise(Arc<Slot>);
-
-/// The worker's end of a promise; dropped unkept, the promise is broken rather than waited for forever.
-struct Ticket(Arc<Slot>);
-
-#[derive(Default)]
-struct Slot {
-    state: Mutex<State>,
-    settled: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    builder: Option<ContentBuilder>,
-    next: u64,
-    /// Items that came before their turn.
-    early: BTreeMap<u64, Item>,
-    read: Option<AllRead>,
-    outcome: Option<Result<FileOutcome, RepoError>>,
-}
-
-/// A file that was read to its end.
-struct AllRead {
-    /// How many items it has.
-    count: u64,
-    /// All of it, if it has none.
-    short: Vec<u8>,
-    description: Description,
-    trouble: Option<Trouble>,
-}
-
 /// The workers' common ground.
 pub(super) struct Pipeline<'a> {
     repository: &'a Repository,
@@ -110,6 +82,8 @@ pub(super) struct Pipeline<'a> {
     chunker: Chunker,
     threads: usize,
     stop: AtomicBool,
+    work: AtomicU64,
+    chunks_on_the_way: AtomicU64,
     interrupted: &'a (dyn Fn() -> bool + Sync),
 }
 
@@ -117,6 +91,9 @@ pub(super) struct Pipeline<'a> {
 pub(super) struct Running<'p, 's> {
     pub blobs: &'p Blobs<'p>,
     pub repository: &'p Repository,
+    /// Goes up with each file that is opened, and each byte that is read.
+    pub work: &'p AtomicU64,
+    chunks_on_the_way: &'p AtomicU64,
     files: Sender<FileJob<'s>>,
 }
 
@@ -128,7 +105,9 @@ impl<'a> Pipeline<'a> {
         interrupted: &'a (dyn Fn() -> bool + Sync),
     ) -> Result<Self, RepoError> {
         let chunker = Chunker::new(repository.objects().keys().chunking(), repository.chunker_params()?);
-        Ok(Pipeline { repository, blobs, chunker, threads: threads.max(1), stop: AtomicBool::new(false), interrupted })
+        let (threads, stop) = (threads.max(1), AtomicBool::new(false));
+        let (work, chunks_on_the_way) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Pipeline { repository, blobs, chunker, threads, stop, work, chunks_on_the_way, interrupted })
     }
 
     /// Runs the workers while `walk` hands in files.
@@ -142,13 +121,20 @@ impl<'a> Pipeline<'a> {
                 scope.spawn(move || self.work(&files, &waiting, &chunks));
             }
             drop((chunks, waiting_files, waiting_chunks));
-            let walked = walk(&Running { blobs: self.blobs, repository: self.repository, files });
+            let running = self.running(files);
+            let walked = walk(&running);
+            drop(running);
             // The walk's end closes the queue of files; what still waits after a failure is not begun.
             if walked.is_err() {
                 self.stop.store(true, Relaxed);
             }
             walked
         })
+    }
+
+    fn running<'s>(&self, files: Sender<FileJob<'s>>) -> Running<'_, 's> {
+        let Pipeline { repository, blobs, work, chunks_on_the_way, .. } = self;
+        Running { repository, blobs, work, chunks_on_the_way, files }
     }
 
     fn work(&self, files: &Receiver<FileJob<'_>>, waiting: &Receiver<ChunkJob>, chunks: &Sender<ChunkJob>) {
@@ -178,7 +164,8 @@ impl<'a> Pipeline<'a> {
 
     fn do_chunk(&self, job: ChunkJob) {
         let ChunkJob { plain, number, ticket } = job;
-        ticket.item(self, number, self.save_chunk(plain));
+        ticket.item(self.blobs, number, self.save_chunk(plain));
+        self.chunks_on_the_way.fetch_sub(1, Relaxed);
     }
 
     fn save_chunk(&self, plain: Vec<u8>) -> Result<Item, RepoError> {
@@ -188,11 +175,13 @@ impl<'a> Pipeline<'a> {
     }
 
     fn do_file(&self, job: FileJob<'_>, chunks: &Sender<ChunkJob>) {
-        let FileJob { open, path, size_hint, ticket } = job;
+        let FileJob { order, ticket } = job;
+        let Order { open, path, size_hint, begun } = order;
         if self.is_stopped() {
             return;
         }
         self.blobs.counters().current.set(path.as_bytes());
+        self.work.fetch_add(1, Relaxed);
         let Opened { reading, description, trouble } = match open() {
             Ok(opened) => opened,
             Err(trouble) => return ticket.settle(Ok(FileOutcome::Failed(trouble))),
@@ -201,13 +190,35 @@ impl<'a> Pipeline<'a> {
         let mut items = Items { pipeline: self, ticket: Arc::new(ticket), chunks, number: 0, short: Vec::new() };
         // One chunk is done here and now: handing it over would cost more than it gains.
         let alone = size_hint.is_some_and(|size| self.chunker.is_one_chunk(size));
-        match self.cut(&mut file, &mut items, alone) {
-            Ok(()) => {
+        let taken_over = begun.map_or(Ok(0), |begun| self.take_over(&begun, &mut file, &mut items));
+        match taken_over.and_then(|taken_over| self.cut(&mut file, &mut items, alone).map(|()| taken_over)) {
+            Ok(taken_over) => {
                 let trouble = file.finish().or(trouble);
-                items.all_read(description, trouble);
+                items.all_read(description, trouble, taken_over);
             }
             Err(error) => items.ticket.settle(Ok(FileOutcome::Failed(file.unreadable(&error)))),
         }
+    }
+
+    /// Takes over what an interrupted backup read of a file, as far as it can be relied on, and goes on reading
+    /// after that: where a chunk ends decides where the next one does, and nothing before it.
+    fn take_over(&self, begun: &Content, file: &mut OpenFile, items: &mut Items<'_>) -> io::Result<u64> {
+        if !file.reading.begin_at(begun.size)? {
+            return Ok(0);
+        }
+        let relied_on = |item: &Item| match item {
+            Item::Data { id, .. } => self.blobs.has(id).unwrap_or(false),
+            Item::Hole { .. } => true,
+        };
+        let mut taken_over = 0;
+        for item in walk::Items::new(self.repository, begun).map_while(Result::ok).take_while(relied_on) {
+            taken_over += item.len();
+            items.known(item);
+        }
+        if taken_over < begun.size && !file.reading.begin_at(taken_over)? {
+            return Err(io::Error::other("it can be read from its end on, and not from its middle"));
+        }
+        Ok(taken_over)
     }
 
     fn cut(&self, file: &mut OpenFile, items: &mut Items<'_>, alone: bool) -> io::Result<()> {
@@ -215,7 +226,7 @@ impl<'a> Pipeline<'a> {
             let hint = match extent {
                 Extent::Hole(0) => continue,
                 Extent::Hole(len) => {
-                    items.hole(len);
+                    items.known(Item::Hole { len });
                     continue;
                 }
                 Extent::Data(len) => len.or(file.size_hint),
@@ -236,6 +247,11 @@ impl<'a> Pipeline<'a> {
     }
 
     fn count_read(&self, bytes: u64) {
+        self.work.fetch_add(bytes, Relaxed);
+        self.count_done(bytes);
+    }
+
+    fn count_done(&self, bytes: u64) {
         self.blobs.counters().bytes_done.fetch_add(bytes, Relaxed);
     }
 }
@@ -251,10 +267,11 @@ struct Items<'w> {
 }
 
 impl Items<'_> {
-    fn hole(&mut self, len: u64) {
+    /// What need not be read.
+    fn known(&mut self, item: Item) {
         self.no_longer_short();
-        self.pipeline.count_read(len);
-        self.ticket.item(self.pipeline, self.number, Ok(Item::Hole { len }));
+        self.pipeline.count_done(item.len());
+        self.ticket.item(self.pipeline.blobs, self.number, Ok(item));
         self.number += 1;
     }
 
@@ -277,6 +294,7 @@ impl Items<'_> {
     fn chunk(&mut self, plain: Vec<u8>, alone: bool) {
         let job = ChunkJob { plain, number: self.number, ticket: Arc::clone(&self.ticket) };
         self.number += 1;
+        self.pipeline.chunks_on_the_way.fetch_add(1, Relaxed);
         if alone {
             return self.pipeline.do_chunk(job);
         }
@@ -286,105 +304,40 @@ impl Items<'_> {
         }
     }
 
-    fn all_read(self, description: Description, trouble: Option<Trouble>) {
-        let read = AllRead { count: self.number, short: self.short, description, trouble };
-        self.ticket.all_read(self.pipeline, read);
+    fn all_read(self, description: Description, trouble: Option<Trouble>, taken_over: u64) {
+        let read = AllRead { count: self.number, short: self.short, description, trouble, taken_over };
+        self.ticket.all_read(self.pipeline.blobs, read);
     }
 }
 
 impl<'s> Running<'_, 's> {
-    /// Hands in a file; what it holds will be there.
-    pub fn read(&self, path: String, size_hint: Option<u64>, open: Open<'s>) -> Promise {
-        let slot = Arc::new(Slot::default());
-        let ticket = Ticket(Arc::clone(&slot));
-        // Workers live as long as the walk; were they gone, the ticket would break the promise.
-        let _ = self.files.send(FileJob { open, path, size_hint, ticket });
-        Promise(slot)
-    }
-}
-
-impl Promise {
-    /// Whether waiting would end at once.
-    pub fn is_settled(&self) -> bool {
-        self.0.lock().outcome.is_some()
-    }
-
-    /// What came of the file.
-    pub fn wait(self) -> Result<FileOutcome, RepoError> {
-        let mut state = self.0.lock();
-        loop {
-            match state.outcome.take() {
-                Some(outcome) => return outcome,
-                None => state = self.0.settled.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner()),
+    /// After an interruption: waits for chunks that were read and are not stored yet, but not for long. One that
+    /// is late hides all that come after it in its file.
+    pub fn settle(&self) {
+        let (pause, looks) = GRACE;
+        for _ in 0..looks {
+            if self.chunks_on_the_way.load(Relaxed) == 0 {
+                return;
             }
-        }
-    }
-}
-
-impl Slot {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    fn settle(&self, state: &mut State, outcome: Result<FileOutcome, RepoError>) {
-        // The first word counts: a file that failed does not become whole by a late chunk.
-        if state.outcome.is_none() {
-            state.outcome = Some(outcome);
-            self.settled.notify_all();
-        }
-    }
-}
-
-impl Ticket {
-    fn settle(&self, outcome: Result<FileOutcome, RepoError>) {
-        self.0.settle(&mut self.0.lock(), outcome);
-    }
-
-    /// Takes item `number`, whenever it comes.
-    fn item(&self, pipeline: &Pipeline<'_>, number: u64, item: Result<Item, RepoError>) {
-        let mut state = self.0.lock();
-        match item {
-            Ok(item) => {
-                state.early.insert(number, item);
-                self.advance(pipeline, state);
-            }
-            Err(error) => self.0.settle(&mut state, Err(error)),
+            std::thread::sleep(pause);
         }
     }
 
-    fn all_read(&self, pipeline: &Pipeline<'_>, read: AllRead) {
-        let mut state = self.0.lock();
-        state.read = Some(read);
-        self.advance(pipeline, state);
-    }
-
-    /// Moves items whose turn it is into the content, and ends it after the last.
-    fn advance(&self, pipeline: &Pipeline<'_>, mut state: MutexGuard<'_, State>) {
-        let keys = pipeline.blobs.keys();
-        let mut save = |kind, plain| pipeline.blobs.save(kind, plain);
-        let state = &mut *state;
-        while let Some(item) = state.early.remove(&state.next) {
-            state.next += 1;
-            if let Err(error) = state.builder.get_or_insert_default().push(keys, item, &mut save) {
-                return self.0.settle(state, Err(error));
-            }
+    /// Hands in a file; what it holds will be there. While no worker has room for it, `meanwhile` is called
+    /// now and then.
+    pub fn read(
+        &self,
+        order: Order<'s>,
+        meanwhile: &mut dyn FnMut() -> Result<(), Failure>,
+    ) -> Result<Promise, Failure> {
+        let (ticket, promise) = promise();
+        let mut job = FileJob { order, ticket };
+        while let Err(SendTimeoutError::Timeout(waiting)) = self.files.send_timeout(job, PATIENCE) {
+            meanwhile()?;
+            job = waiting;
         }
-        let next = state.next;
-        if let Some(read) = state.read.take_if(|read| read.count == next) {
-            let content = match (state.builder.take(), ContentBuilder::inline(read.short)) {
-                (None, Some(content)) => Ok(content),
-                (builder, _) => builder.unwrap_or_default().finish(keys, &mut save),
-            };
-            let outcome = content.map(|content| FileOutcome::Read(content, read.description, read.trouble));
-            self.0.settle(state, outcome);
-        }
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        let broken = RepoError::Conflict("the backup was stopped before this file was read".into());
-        self.0.settle(&mut self.0.lock(), Err(broken));
+        // Workers live as long as the walk; were they gone, the ticket would have broken the promise.
+        Ok(promise)
     }
 }
 

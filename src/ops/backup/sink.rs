@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::format::control::Summary;
+use crate::format::control::{Snapshot, Summary};
 use crate::format::pack::BlobHeader;
-use crate::id::BlobId;
+use crate::id::{BlobId, SnapshotId};
 use crate::repo::{Added, Repository, Result, Writer};
 
 /// Where blobs go.
@@ -47,6 +47,14 @@ impl<'r> Sink<'r> {
                 added.stored.fetch_add(blob.sealed_len(), Relaxed);
                 Ok(())
             }
+        }
+    }
+
+    /// Commits a checkpoint, but not in a dry run, and not if the session was taken for dead.
+    pub fn checkpoint(&self, snapshot: Snapshot) -> Result<Option<SnapshotId>> {
+        match self {
+            Sink::Real(writer) => writer.checkpoint(snapshot),
+            Sink::Dry { .. } => Ok(None),
         }
     }
 

@@ -1,65 +1,61 @@
-//! The walk: the source beside its parent snapshot, directory by directory.
+//! The walk: the source beside earlier snapshots of it, directory by directory.
 
-use std::iter::Peekable;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Listener;
-use super::assemble::{Assembler, Waiting, described, never_unchanged};
-use super::pipeline::{Failure, Opened, Running};
+use super::assemble::{Assembler, Built, Waiting, described, never_unchanged};
+use super::checkpoint::Keeper;
+use super::hints::{self, Before, Hint};
+use super::parent::Earlier;
+use super::pipeline::{Failure, Opened, Order, Running};
 use crate::format::codec::Bytes;
-use crate::format::control::{Snapshot, Summary};
+use crate::format::content::Content;
 use crate::format::extras::Extras;
 use crate::format::limits::TREE_DEPTH_MAX;
-use crate::format::tree::{Entry, EntryKey, Meta, Node, Time, TreeRef, tag};
-use crate::ops::source::{Description, Found, Kind, Listing, Source, Stat, Trouble};
-use crate::repo::walk::{self, Entries};
-use crate::repo::{RepoError, Repository};
+use crate::format::tree::{Entry, Meta, Node};
+use crate::ops::source::{Description, Found, Kind, Listing, Source, Trouble};
+use crate::repo::{RepoError, walk};
 
-/// Walks `source` and gives the root of its tree.
+/// Walks `source` and gives the root of its tree. If it is interrupted, what was done is kept.
 pub(super) fn build<'s, S: Source>(
     running: &Running<'_, 's>,
     source: &'s S,
-    parent: Option<&Snapshot>,
+    earlier: &Earlier,
+    keeper: &mut Keeper<'_>,
     listener: &Listener<'_>,
-) -> Result<(TreeRef, Summary), Failure> {
-    let assembler = Assembler::new(running.blobs, listener, source.on_trouble());
-    // Dated by hand, a snapshot does not tell when it began: then nothing looks settled.
-    let parent_began = parent.filter(|parent| parent.time <= parent.finished).map(|parent| parent.time);
-    let mut walk = Walk { running, source, listener, parent_began, open: Vec::new(), path: Vec::new(), assembler };
-    let root = source.root();
-    let listing = source.list(&root).map_err(Failure::Source)?;
-    walk.open.push(OpenDir {
-        listing,
-        parent: parent.map(|parent| entries(running.repository, &parent.root)),
-        path_len: 0,
-    });
-    walk.run()?;
-    walk.assembler.finish()
+) -> Result<Built, Failure> {
+    let assembler = Assembler::new(running, keeper, listener, source.on_trouble());
+    let mut walk = Walk { running, source, listener, open: Vec::new(), path: Vec::new(), assembler };
+    let listing = source.list(&source.root()).map_err(Failure::Source)?;
+    walk.open.push(OpenDir { listing, hints: hints::at_root(running.repository, earlier), path_len: 0 });
+    let built = walk.run().and_then(|()| walk.assembler.finish());
+    if matches!(built, Err(Failure::Interrupted)) {
+        running.settle();
+        if let Err(error) = walk.assembler.keep() {
+            tracing::warn!("what was read could not be kept: {error}");
+        }
+    }
+    built
 }
 
 /// A directory that is being listed.
 struct OpenDir<'s, 'p, P> {
     listing: Listing<'s, P>,
-    parent: Option<Peekable<Entries<'p>>>,
+    hints: Vec<Hint<'p>>,
     /// Length of the path up to and with this directory.
     path_len: usize,
 }
 
-struct Walk<'w, 'p, 's, S: Source> {
+struct Walk<'w, 'k, 'p, 's, S: Source> {
     running: &'w Running<'p, 's>,
     source: &'s S,
     listener: &'w Listener<'w>,
-    parent_began: Option<Time>,
     open: Vec<OpenDir<'s, 'p, S::Place>>,
     path: Vec<u8>,
-    assembler: Assembler<'w>,
+    assembler: Assembler<'w, 'k>,
 }
 
-fn entries<'p>(repository: &'p Repository, tree: &TreeRef) -> Peekable<Entries<'p>> {
-    Entries::new(repository, tree).peekable()
-}
-
-impl<'s, S: Source> Walk<'_, '_, 's, S> {
+impl<'s, S: Source> Walk<'_, '_, '_, 's, S> {
     fn run(&mut self) -> Result<(), Failure> {
         while let Some(dir) = self.open.last_mut() {
             if (self.listener.interrupted)() {
@@ -83,73 +79,48 @@ impl<'s, S: Source> Walk<'_, '_, 's, S> {
             self.path.push(b'/');
         }
         self.path.extend_from_slice(&found.key.name);
-        let before = self.parent_entry(&found.key);
+        let before = self.open.last_mut().map_or_else(Vec::new, |dir| hints::look(&mut dir.hints, &found.key));
         match found.kind {
             Kind::File { size } => self.take_file(found, size, before),
-            Kind::Directory => self.take_dir(found, before),
-            _ => self.take_other(found, before),
+            Kind::Directory => self.take_dir(found, &before),
+            _ => self.take_other(found, &before),
         }
     }
 
-    /// What the parent has under this key. A parent that cannot be read is no help, and no harm.
-    fn parent_entry(&mut self, key: &EntryKey) -> Option<Entry> {
-        let dir = self.open.last_mut()?;
-        let parent = dir.parent.as_mut()?;
-        loop {
-            match parent.peek()? {
-                Ok(entry) if entry.key < *key => drop(parent.next()),
-                Ok(entry) if entry.key == *key => return parent.next()?.ok(),
-                Ok(_) => return None,
-                Err(error) => {
-                    tracing::warn!("the parent snapshot cannot be read here, files are read anew: {error}");
-                    dir.parent = None;
-                    return None;
-                }
+    fn take_file(&mut self, found: Found<S::Place>, size: Option<u64>, before: Vec<Before>) -> Result<(), Failure> {
+        let unchanged = self.unchanged(&found, size, &before)?;
+        let in_parent = before.iter().find(|before| !before.of.is_checkpoint);
+        let summary = &mut self.assembler.summary;
+        match in_parent {
+            _ if unchanged.is_some_and(|same| !same.of.is_checkpoint) => summary.files_unmodified += 1,
+            Some(Before { entry: Entry { node: Node::File(_), .. }, .. }) => summary.files_changed += 1,
+            _ => summary.files_new += 1,
+        }
+        if let Some(same) = unchanged {
+            self.listener.counters.files_done.fetch_add(1, Relaxed);
+            self.listener.counters.bytes_done.fetch_add(same.entry.bytes(), Relaxed);
+            return self.assembler.queue(Waiting::Ready(Box::new(same.entry.clone())));
+        }
+        let beginnings = before.into_iter().filter_map(|before| before.beginning(&found, size));
+        let begun = beginnings.max_by_key(|content| content.size);
+        self.read_file(found, size, begun)
+    }
+
+    /// What has this file as it is now, with all that its entry refers to. Earlier snapshots are hints.
+    fn unchanged<'b>(
+        &self,
+        found: &Found<S::Place>,
+        size: Option<u64>,
+        before: &'b [Before],
+    ) -> Result<Option<&'b Before>, RepoError> {
+        for same in before.iter().filter(|before| before.is_unchanged_file(found, size)) {
+            if self.is_all_there(&same.entry)? {
+                return Ok(Some(same));
             }
         }
+        Ok(None)
     }
 
-    fn take_file(&mut self, found: Found<S::Place>, size: Option<u64>, before: Option<Entry>) -> Result<(), Failure> {
-        if let Some(entry) = before.as_ref().filter(|entry| self.is_unchanged_file(entry, &found, size))
-            && self.is_all_there(entry)?
-        {
-            self.assembler.summary.files_unmodified += 1;
-            self.listener.counters.files_done.fetch_add(1, Relaxed);
-            self.listener.counters.bytes_done.fetch_add(entry.bytes(), Relaxed);
-            return self.assembler.queue(Waiting::Ready(Box::new(entry.clone())));
-        }
-        match before {
-            Some(Entry { node: Node::File(_), .. }) => self.assembler.summary.files_changed += 1,
-            _ => self.assembler.summary.files_new += 1,
-        }
-        let (key, stat) = (found.key.clone(), found.stat);
-        let source = self.source;
-        let path = String::from_utf8_lossy(&self.path).into_owned();
-        let promise = self.running.read(
-            path,
-            size,
-            Box::new(move || {
-                let reading = source.open(&found)?;
-                let (description, trouble) = match source.describe(&found) {
-                    Ok(description) => (description, None),
-                    Err(trouble) => (Description::default(), Some(trouble)),
-                };
-                Ok(Opened { reading, description, trouble })
-            }),
-        );
-        self.assembler.queue(Waiting::File { key, stat, promise })
-    }
-
-    fn is_unchanged_file(&self, entry: &Entry, found: &Found<S::Place>, size: Option<u64>) -> bool {
-        // Device numbers change with a mount: an old identity beside a new one would join two files.
-        let same_link = entry.hard_link().is_ok_and(|link| link == found.stat.hard_link);
-        let same_size = matches!(&entry.node, Node::File(content) if size == Some(content.size));
-        // Changed after the parent began: perhaps after it was read, within one tick of the clock.
-        let settled = self.parent_began.is_some_and(|began| entry.meta.ctime < began);
-        same_size && same_link && settled && is_same_stat(&entry.meta, &found.stat)
-    }
-
-    /// The parent is a hint: what its entry refers to must be there all the same.
     fn is_all_there(&self, entry: &Entry) -> Result<bool, RepoError> {
         let mut all_there = true;
         let looked = walk::blobs_of_entry(self.running.repository, entry, &mut |_, id| {
@@ -163,7 +134,24 @@ impl<'s, S: Source> Walk<'_, '_, 's, S> {
         }
     }
 
-    fn take_dir(&mut self, found: Found<S::Place>, before: Option<Entry>) -> Result<(), Failure> {
+    fn read_file(&mut self, found: Found<S::Place>, size: Option<u64>, begun: Option<Content>) -> Result<(), Failure> {
+        let (key, stat) = (found.key.clone(), found.stat);
+        let source = self.source;
+        let path = String::from_utf8_lossy(&self.path).into_owned();
+        let open = Box::new(move || {
+            let reading = source.open(&found)?;
+            let (description, trouble) = match source.describe(&found) {
+                Ok(description) => (description, None),
+                Err(trouble) => (Description::default(), Some(trouble)),
+            };
+            Ok(Opened { reading, description, trouble })
+        });
+        let order = Order { open, path, size_hint: size, begun };
+        let promise = self.running.read(order, &mut || self.assembler.look_up())?;
+        self.assembler.queue(Waiting::File { key, stat, size, promise })
+    }
+
+    fn take_dir(&mut self, found: Found<S::Place>, before: &[Before]) -> Result<(), Failure> {
         if self.open.len() >= TREE_DEPTH_MAX {
             let why = format!("more than {TREE_DEPTH_MAX} directories deep");
             return self.assembler.trouble(Trouble { path: String::from_utf8_lossy(&self.path).into_owned(), why });
@@ -176,18 +164,15 @@ impl<'s, S: Source> Walk<'_, '_, 's, S> {
                 Box::new(std::iter::empty())
             }
         };
-        let parent_tree = before.as_ref().and_then(|entry| match &entry.node {
-            Node::Directory(tree) => Some(tree),
-            _ => None,
-        });
-        let parent = parent_tree.map(|tree| entries(self.running.repository, tree));
-        let (meta, extras) = self.describe(&found, before.as_ref().filter(|_| parent.is_some()))?;
+        let hints = before.iter().filter_map(|before| before.below(self.running.repository)).collect();
+        let is_directory = |entry: &Entry| matches!(entry.node, Node::Directory(_));
+        let (meta, extras) = self.describe(&found, before, is_directory)?;
         self.assembler.queue(Waiting::Enter { key: found.key, meta, extras })?;
-        self.open.push(OpenDir { listing, parent, path_len: self.path.len() });
+        self.open.push(OpenDir { listing, hints, path_len: self.path.len() });
         Ok(())
     }
 
-    fn take_other(&mut self, found: Found<S::Place>, before: Option<Entry>) -> Result<(), Failure> {
+    fn take_other(&mut self, found: Found<S::Place>, before: &[Before]) -> Result<(), Failure> {
         self.assembler.summary.others += 1;
         let node = match found.kind {
             Kind::Fifo => Node::Fifo,
@@ -196,8 +181,7 @@ impl<'s, S: Source> Walk<'_, '_, 's, S> {
             Kind::BlockDevice(device) => Node::BlockDevice(device),
             _ => return self.take_symlink(found),
         };
-        let same_kind = before.filter(|entry| entry.node == node);
-        let (meta, extras) = self.describe(&found, same_kind.as_ref())?;
+        let (meta, extras) = self.describe(&found, before, |entry| entry.node == node)?;
         self.assembler.queue(Waiting::Ready(Box::new(Entry { key: found.key, node, meta, extras })))
     }
 
@@ -219,12 +203,15 @@ impl<'s, S: Source> Walk<'_, '_, 's, S> {
         })))
     }
 
-    /// Metadata and extras: the parent's where nothing changed, else asked for.
-    fn describe(&mut self, found: &Found<S::Place>, before: Option<&Entry>) -> Result<(Meta, Extras), Failure> {
-        if let Some(entry) = before.filter(|entry| is_same_stat(&entry.meta, &found.stat))
-            && entry.hard_link().is_ok_and(|link| link == found.stat.hard_link)
-            && entry.extras.get(tag::XATTRS_CONTENT).is_none()
-        {
+    /// Metadata and extras: those of an earlier snapshot where nothing changed, else asked for.
+    fn describe(
+        &mut self,
+        found: &Found<S::Place>,
+        before: &[Before],
+        is_such: impl Fn(&Entry) -> bool,
+    ) -> Result<(Meta, Extras), Failure> {
+        let mut same = before.iter().filter(|before| is_such(&before.entry) && before.is_described_as(found));
+        if let Some(Before { entry, .. }) = same.next() {
             return Ok((entry.meta.clone(), entry.extras.clone()));
         }
         let description = match self.source.describe(found) {
@@ -236,9 +223,4 @@ impl<'s, S: Source> Walk<'_, '_, 's, S> {
         };
         Ok(described(self.running.blobs, &found.stat, description)?)
     }
-}
-
-fn is_same_stat(meta: &Meta, stat: &Stat) -> bool {
-    (meta.mtime, meta.ctime, meta.inode) == (stat.mtime, stat.ctime, stat.inode)
-        && (meta.mode, meta.uid, meta.gid) == (stat.mode, stat.uid, stat.gid)
 }

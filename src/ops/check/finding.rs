@@ -21,7 +21,7 @@ impl Severity {
     /// What an error says about the object that it was met on.
     pub(super) fn of(error: &RepoError) -> Self {
         match error {
-            RepoError::Damaged { .. } | RepoError::Missing { .. } => Severity::Damage,
+            RepoError::Damaged { .. } | RepoError::AfterClosing { .. } | RepoError::Missing { .. } => Severity::Damage,
             _ => Severity::Unreadable,
         }
     }
@@ -97,6 +97,11 @@ impl Finding {
 pub(super) fn reason(error: &RepoError) -> String {
     match error {
         RepoError::Damaged { why, .. } => why.clone(),
+        RepoError::AfterClosing { epoch, .. } => {
+            format!(
+                "it appeared under a closed epoch ({epoch}): someone who once had its keys may have made it, and it is not used"
+            )
+        }
         RepoError::Missing { .. } => "it is missing".into(),
         other => other.to_string(),
     }

@@ -6,12 +6,12 @@
 use std::collections::HashSet;
 
 use super::finding::{Finding, Harmed, Severity, Subject, reason};
-use super::trees::{contents, node_key};
+use super::trees::node_key;
 use super::{Check, NAMED_MAX, Root};
 use crate::format::content::Item;
 use crate::format::tree::{Entry, TreeRef};
 use crate::id::SnapshotId;
-use crate::ops::walk::{Go, Visit, walk};
+use crate::ops::walk::{Go, Visit, contents, walk};
 use crate::repo::walk::Items;
 use crate::repo::{RepoError, Result};
 
@@ -29,6 +29,13 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+
+    /// How many paths of a snapshot are harmed, without naming them.
+    pub(super) fn count_harmed(&self, root: &Root) -> Result<u64> {
+        let mut survey = Survey { names: false, ..Survey::new(self, root.snapshot, HashSet::new()) };
+        walk(self.repository, &root.tree, &mut survey)?;
+        Ok(survey.harmed)
     }
 
     fn tell_of_snapshot(&self, id: SnapshotId, harmed: u64, worst: Severity) {
@@ -75,6 +82,8 @@ struct Survey<'s, 'c> {
     /// Paths that are harmed.
     harmed: u64,
     worst: Severity,
+    /// Whether they are named.
+    names: bool,
     /// Hashes of the paths of directories of which not all can be read: several of their nodes may be bad.
     directories: HashSet<blake3::Hash>,
 }
@@ -82,13 +91,13 @@ struct Survey<'s, 'c> {
 impl<'s, 'c> Survey<'s, 'c> {
     fn new(check: &'s Check<'c>, snapshot: SnapshotId, sound: HashSet<[u8; 16]>) -> Self {
         let (open, directories) = (Vec::new(), HashSet::new());
-        Survey { check, snapshot, sound, open, met: 0, harmed: 0, worst: Severity::Warning, directories }
+        Survey { check, snapshot, sound, open, met: 0, harmed: 0, worst: Severity::Warning, names: true, directories }
     }
 
     fn name(&mut self, path: &[u8], severity: Severity, why: String) {
         self.harmed += 1;
         self.worst = self.worst.max(severity);
-        if self.harmed <= NAMED_MAX {
+        if self.names && self.harmed <= NAMED_MAX {
             let subject = Subject::Path { snapshot: self.snapshot, path: path.to_vec() };
             self.check.tell(Finding::new(severity, subject, why));
         }

@@ -7,6 +7,7 @@
 //! packs, so that what is found was complete when it was listed; what is missed is looked for again
 //! before that is said.
 
+mod confirm;
 mod finding;
 mod harm;
 mod objects;
@@ -15,7 +16,7 @@ mod read;
 mod subset;
 mod trees;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, RwLock};
 
@@ -23,10 +24,10 @@ pub use finding::{CheckReport, Finding, Harmed, Severity, Subject};
 pub use subset::ReadData;
 
 use super::progress::WorkCounters;
-use crate::format::pack::BlobKind;
+use crate::format::pack::{BlobHeader, BlobKind};
 use crate::format::tree::TreeRef;
-use crate::id::{BlobId, PackId, SnapshotId};
-use crate::repo::{RepoError, Repository, Result};
+use crate::id::{BlobId, PackId, SessionId, SnapshotId};
+use crate::repo::{Location, RepoError, Repository, Result};
 
 /// Harmed paths that are named for one snapshot, and lost blobs that are named at all; the rest is counted.
 const NAMED_MAX: u64 = 1000;
@@ -64,7 +65,14 @@ struct Check<'c> {
     report: Mutex<CheckReport>,
     /// Packs in the store, with their lengths.
     stored: RwLock<HashMap<PackId, u64>>,
+    /// Packs that condemned records name: they no longer count, and wait to be deleted.
+    condemned: RwLock<HashSet<PackId>>,
     bad: RwLock<Bad>,
+    /// Packs that are missing, or not as long as the index says, and what is wrong with each. No writer relies
+    /// on them any more: they are damage only if something is needed of them.
+    suspects: RwLock<BTreeMap<PackId, String>>,
+    /// Those of which something is needed.
+    needed: Mutex<HashSet<PackId>>,
     /// Packs that were listed, and gone when they were to be read.
     vanished: Mutex<Vec<PackId>>,
 }
@@ -81,6 +89,7 @@ struct Bad {
 struct Root {
     snapshot: SnapshotId,
     tree: TreeRef,
+    session: SessionId,
 }
 
 impl<'c> Check<'c> {
@@ -92,6 +101,9 @@ impl<'c> Check<'c> {
             interrupted: listener.interrupted,
             report: Mutex::default(),
             stored: RwLock::default(),
+            condemned: RwLock::default(),
+            suspects: RwLock::default(),
+            needed: Mutex::default(),
             bad: RwLock::default(),
             vanished: Mutex::default(),
         }
@@ -101,6 +113,7 @@ impl<'c> Check<'c> {
         let mut roots = self.small_objects()?;
         let packs = self.survey_packs()?;
         self.read_suspects(&packs)?;
+        // What they find is told when it is known whether anything is needed of them.
         let all_well = self.walk_trees(&mut roots)?;
         self.read_packs(&packs, read_data)?;
         if !all_well || self.any_bad() {
@@ -143,15 +156,41 @@ impl<'c> Check<'c> {
 
     /// Whether some copy of a data blob is there with this length, and is not known to be bad.
     fn is_sound(&self, id: &BlobId, len: u32) -> Result<bool> {
-        let locations = self.repository.view().locate(id)?;
-        let (stored, bad) = (read(&self.stored), read(&self.bad));
-        Ok(locations.iter().any(|location| {
-            let blob = &location.placed.blob;
-            let is_it = blob.kind == BlobKind::Data && blob.plain_len == len;
-            let known_bad =
-                bad.packs.contains(&location.pack) || bad.copies.contains(&(location.pack, location.placed.offset));
-            is_it && stored.contains_key(&location.pack) && !known_bad
-        }))
+        self.is_any_sound(id, |blob| blob.kind == BlobKind::Data && blob.plain_len == len)
+    }
+
+    /// Whether some copy of a blob is there that `is_it`, and is not known to be bad. Notes which suspect packs
+    /// are needed for it.
+    fn is_any_sound(&self, id: &BlobId, is_it: impl Fn(&BlobHeader) -> bool) -> Result<bool> {
+        let mut locations = self.repository.view().locate(id)?;
+        locations.retain(|location| is_it(&location.placed.blob) && !self.is_known_bad(location));
+        let (stored, condemned, suspects) = (read(&self.stored), read(&self.condemned), read(&self.suspects));
+        let is_suspect = |location: &&Location| suspects.contains_key(&location.pack);
+        let is_condemned = |location: &&Location| condemned.contains(&location.pack);
+        let is_there = |location: &&Location| stored.contains_key(&location.pack);
+        if locations.iter().any(|at| is_there(&at) && !is_suspect(&at) && !is_condemned(&at)) {
+            return Ok(true);
+        }
+        // Nobody reads condemned packs but for what is nowhere else: prune copies that out of them.
+        if locations.iter().filter(is_condemned).any(|at| self.repository.read_stored(at).is_ok()) {
+            return Ok(true);
+        }
+        lock(&self.needed).extend(locations.iter().filter(is_suspect).map(|location| location.pack));
+        Ok(locations.iter().filter(is_there).any(|location| is_suspect(&location)))
+    }
+
+    fn is_known_bad(&self, location: &Location) -> bool {
+        let bad = read(&self.bad);
+        bad.packs.contains(&location.pack) || bad.copies.contains(&(location.pack, location.placed.offset))
+    }
+
+    /// Notes which suspect packs a node is needed of.
+    fn note_need(&self, kind: BlobKind, id: &BlobId) -> Result<()> {
+        let any_suspects = !read(&self.suspects).is_empty();
+        if any_suspects {
+            self.is_any_sound(id, |blob| blob.kind == kind)?;
+        }
+        Ok(())
     }
 }
 

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 
 use super::finding::{Finding, Severity};
-use super::{Check, Root};
+use super::{Check, Root, write};
 use crate::format::control::{Condemned, Forgotten, Run, Session, Snapshot};
+use crate::format::epochs::EpochRecord;
 use crate::format::keys::{Config, KEYSLOT_LEN, KeyringHeader, Keyslot};
 use crate::format::limits::OBJECT_MAX;
 use crate::format::tree::Time;
-use crate::id::{Id, KeyringId, KeyslotId, SnapshotId};
+use crate::id::{EpochRecordId, Id, KeyringId, KeyslotId, SnapshotId};
 use crate::repo::{KeyringObject, KeyslotObject, Record, RepoError, Result, Stored, config_name, id_of, name_of};
 use crate::storage::{ObjectName, StoreError};
 
@@ -28,11 +29,13 @@ impl Check<'_> {
         self.keyslots()?;
         let recorded = self.records(|_, run: Run| (run.snapshots.into_vec(), run.heads.into_vec()))?;
         let listed: BTreeSet<SnapshotId> = self.repository.objects().list::<Snapshot>()?.into_iter().collect();
-        let roots = self.records(|snapshot, it: Snapshot| Root { snapshot, tree: it.root })?;
+        let roots = self.records(|snapshot, it: Snapshot| Root { snapshot, tree: it.root, session: it.session })?;
         let forgotten = self.records(|_, record: Forgotten| record.snapshots.into_vec())?;
         let known = listed.into_iter().chain(forgotten.into_iter().flatten()).collect();
         self.lost_snapshots(recorded, &known);
-        self.records(|_, _: Condemned| ())?;
+        self.epoch_records()?;
+        let condemned = self.records(|_, record: Condemned| record.packs.into_vec())?;
+        *write(&self.condemned) = condemned.into_iter().flatten().collect();
         self.sessions()?;
         self.count(|report| report.snapshots = roots.len() as u64);
         Ok(roots)
@@ -161,6 +164,24 @@ impl Check<'_> {
         let mut damages = 0;
         self.count(|report| damages = report.damages);
         damages
+    }
+
+    /// Each record that the keyring names is needed: without it nobody can tell what is valid under its epoch.
+    fn epoch_records(&self) -> Result<()> {
+        let found: BTreeSet<EpochRecordId> = self.records(|id, _: EpochRecord| id)?.into_iter().collect();
+        let listed: BTreeSet<EpochRecordId> = self.repository.objects().list::<EpochRecord>()?.into_iter().collect();
+        let epochs = &self.repository.keychain().keyring.epochs;
+        let closings = epochs.iter().filter_map(|epoch| epoch.closing().ok().flatten());
+        let named: BTreeSet<EpochRecordId> = closings.flat_map(|closing| closing.records.into_vec()).collect();
+        for id in named.difference(&listed) {
+            let why = "it is missing: nobody can tell what is valid under a closed epoch; see key close --again";
+            self.tell(Finding::object(Severity::Damage, name_of::<EpochRecord>(id), why));
+        }
+        for id in found.difference(&named) {
+            let why = "no keyring names it: the closing of an epoch was interrupted, or done anew";
+            self.tell(Finding::object(Severity::Warning, name_of::<EpochRecord>(id), why));
+        }
+        Ok(())
     }
 
     fn keyslots(&self) -> Result<()> {

@@ -6,13 +6,12 @@ use rayon::prelude::*;
 
 use super::finding::{Finding, Severity};
 use super::objects::{Directory, not_ours};
-use super::{Check, read, write};
-use crate::crypto::Sealed;
-use crate::format::limits::SEGMENT_MAX;
-use crate::format::segment::{PackClass, PackRecord, Segment, SegmentHeader};
+use super::{Check, lock, read, write};
+use crate::format::segment::{PackClass, PackRecord, Segment};
 use crate::id::{IndexId, PackId};
+use crate::ops::segments::{PackInSegment, SegmentOutline, outline};
 use crate::repo::{RepoError, Result, SyncReport, id_of, name_of, pack_name};
-use crate::storage::{ObjectName, StoreError};
+use crate::storage::ObjectName;
 
 /// Segments up to this length are read side by side, longer ones one after the other: a segment at the
 /// limit takes a quarter of a gigabyte.
@@ -35,13 +34,6 @@ pub(super) struct PackInfo {
 
 /// What the index says of all packs.
 pub(super) type PackTable = BTreeMap<PackId, PackInfo>;
-
-/// What was read of one segment.
-struct SegmentPacks {
-    id: IndexId,
-    replaces: Vec<IndexId>,
-    packs: Vec<(PackId, PackInfo)>,
-}
 
 /// What one look at the index found.
 pub(super) struct Survey {
@@ -79,7 +71,9 @@ impl Check<'_> {
         if survey.torn {
             return Ok(false);
         }
-        let all_there = survey.table.keys().all(|pack| read(&self.stored).contains_key(pack));
+        let (stored, condemned) = (read(&self.stored), read(&self.condemned));
+        let all_there = survey.table.keys().all(|pack| stored.contains_key(pack) || condemned.contains(pack));
+        drop((stored, condemned));
         Ok(all_there || self.repository.objects().list::<Segment>()? == survey.listed)
     }
 
@@ -113,32 +107,10 @@ impl Check<'_> {
     }
 
     /// Reads a segment without holding its records.
-    fn read_segment(&self, id: &IndexId) -> Result<SegmentPacks> {
+    fn read_segment(&self, id: &IndexId) -> Result<SegmentOutline> {
         self.done(1);
         self.count(|report| report.objects += 1);
-        let name = name_of::<Segment>(id);
-        let damaged = |why: String| RepoError::Damaged { object: name.to_string(), why };
-        let objects = self.repository.objects();
-        let bytes = objects.store().get(&name, SEGMENT_MAX).map_err(|error| match error {
-            StoreError::NotFound { .. } => RepoError::Missing { what: name.to_string() },
-            StoreError::TooLong { .. } => damaged(error.to_string()),
-            other => other.into(),
-        })?;
-        if IndexId::of_stored(&bytes) != *id {
-            return Err(damaged("its bytes do not have the hash that it is named by".into()));
-        }
-        let opened = objects.object_keys().open(&Sealed::<Segment>::claimed(bytes));
-        let opened = opened.map_err(|error| damaged(error.to_string()))?;
-        let malformed = |error| RepoError::malformed(&name, error);
-        let (header, records) = Segment::split(opened.content().map_err(malformed)?).map_err(malformed)?;
-        let mut rows = vec![0u32; header.packs.len()];
-        for record in records {
-            let record = record.map_err(malformed)?;
-            if let Some(rows) = rows.get_mut(record.pack as usize) {
-                *rows += 1;
-            }
-        }
-        Ok(packs_of(*id, &header, &rows))
+        outline(self.repository, id)
     }
 
     /// Lists the packs, and gives what among them is none.
@@ -155,24 +127,47 @@ impl Check<'_> {
         Ok(stray)
     }
 
+    /// Finds the packs that are missing, or not as long as the index says.
     fn compare_lengths(&self, table: &PackTable) {
-        for (id, info) in table {
-            let why = match read(&self.stored).get(id) {
+        let (stored, condemned) = (read(&self.stored), read(&self.condemned));
+        let mut suspects = BTreeMap::new();
+        for (id, info) in table.iter().filter(|(id, _)| !condemned.contains(id)) {
+            let why = match stored.get(id) {
                 None => "it is missing".into(),
                 Some(len) if *len < info.len => format!("it is cut short: {len} of {} bytes", info.len),
                 Some(len) if *len > info.len => format!("it is too long: {len} bytes where {} were stored", info.len),
                 Some(_) => continue,
             };
-            self.tell(Finding::object(Severity::Damage, pack_name(id), why));
+            suspects.insert(*id, why);
+        }
+        *write(&self.suspects) = suspects;
+    }
+
+    /// Tells of the suspect packs, once it is known which of them are needed.
+    pub(super) fn tell_of_suspects(&self) {
+        for (id, why) in read(&self.suspects).iter() {
+            let is_needed = lock(&self.needed).contains(id);
+            let (severity, why) = match (is_needed, read(&self.stored).contains_key(id)) {
+                (true, _) => (Severity::Damage, why.clone()),
+                (false, true) => {
+                    (Severity::Warning, format!("{why}; nothing is needed of it: repair packs condemns it"))
+                }
+                (false, false) => (
+                    Severity::Warning,
+                    format!("{why}; nothing is needed of it: repair index takes it out of the index"),
+                ),
+            };
+            self.tell(Finding::object(severity, pack_name(id), why));
         }
     }
 
     fn count_garbage(&self, table: &PackTable) {
         let stored = read(&self.stored);
-        let garbage = stored.iter().filter(|(id, _)| !table.contains_key(id));
+        let condemned = read(&self.condemned);
+        let garbage = stored.iter().filter(|(id, _)| !table.contains_key(id) || condemned.contains(id));
         let (packs, bytes) =
             garbage.fold((0, 0u64), |(packs, bytes), (_, len)| (packs + 1, bytes.saturating_add(*len)));
-        drop(stored);
+        drop((stored, condemned));
         self.count(|report| {
             report.packs = table.len() as u64;
             (report.garbage_packs, report.garbage_bytes) = (packs, bytes);
@@ -186,22 +181,14 @@ impl Check<'_> {
     }
 }
 
-fn packs_of(id: IndexId, header: &SegmentHeader, rows: &[u32]) -> SegmentPacks {
-    let info = |(pack, rows): (&PackRecord, &u32)| {
-        let PackRecord { id, len, class, blobs, .. } = *pack;
-        (id, PackInfo { len, class, blobs, rows: *rows })
-    };
-    let packs = header.packs.iter().zip(rows).map(info).collect();
-    SegmentPacks { id, replaces: header.replaces.to_vec(), packs }
-}
-
 /// What the segments say together that no other of them replaces.
-fn merge(segments: Vec<SegmentPacks>, findings: &mut Vec<Finding>) -> PackTable {
+fn merge(segments: Vec<SegmentOutline>, findings: &mut Vec<Finding>) -> PackTable {
     let replaced: BTreeSet<IndexId> = segments.iter().flat_map(|segment| segment.replaces.iter().copied()).collect();
     let mut table = PackTable::new();
     for segment in segments.iter().filter(|segment| !replaced.contains(&segment.id)) {
-        for (pack, info) in &segment.packs {
-            let known = table.entry(*pack).or_insert(*info);
+        for PackInSegment { record: PackRecord { id: pack, len, class, blobs, .. }, rows, .. } in &segment.packs {
+            let info = PackInfo { len: *len, class: *class, blobs: *blobs, rows: *rows };
+            let known = table.entry(*pack).or_insert(info);
             if (known.len, known.class, known.blobs) != (info.len, info.class, info.blobs) {
                 let why = format!("it contradicts another segment about {}", pack_name(pack));
                 findings.push(Finding::object(Severity::Damage, name_of::<Segment>(&segment.id), why));

@@ -1,6 +1,5 @@
-//! Reading packs: each once from start to end, in windows, while its hash is taken and its blobs are opened.
+//! Reading packs: which of them, by whose word, and what is found.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -11,14 +10,11 @@ use super::packs::{PackInfo, PackTable};
 use super::subset::ReadData;
 use super::{Check, lock, read, write};
 use crate::crypto::PackOpener;
-use crate::format::pack::{BlobKind, Directory, Placed, TRAILER_STORED_LEN};
+use crate::format::pack::{BlobKind, Directory, Placed};
 use crate::id::PackId;
-use crate::repo::{Location, RepoError, Repository, Result, noun, pack_name};
+use crate::ops::scan::{Scan, indexed_blobs};
+use crate::repo::{Location, RepoError, Result, noun, pack_name};
 
-/// Bytes that are asked of the store at a time.
-const WINDOW: u64 = 4 << 20;
-/// Bytes at the end of a pack that are read first: its trailer, and nearly always all of its directory.
-const TAIL: u64 = 64 << 10;
 /// Packs whose records are collected from the index at a time, when they have no directory of their own.
 const SUSPECTS_AT_ONCE: usize = 64;
 
@@ -37,9 +33,8 @@ struct PackLook {
 impl Check<'_> {
     /// Packs that are not as long as they were: which of their blobs can still be read.
     pub(super) fn read_suspects(&self, table: &PackTable) -> Result<()> {
-        let is_suspect =
-            |(id, info): &(&PackId, &PackInfo)| read(&self.stored).get(id).is_some_and(|len| *len != info.len);
-        let suspects: Vec<PackId> = table.iter().filter(is_suspect).map(|(id, _)| *id).collect();
+        let is_there = |id: &&PackId| read(&self.stored).contains_key(*id);
+        let suspects: Vec<PackId> = read(&self.suspects).keys().filter(is_there).copied().collect();
         self.read_by_index(&suspects, table)
     }
 
@@ -47,7 +42,9 @@ impl Check<'_> {
     pub(super) fn read_packs(&self, table: &PackTable, read_data: ReadData) -> Result<()> {
         let seed = self.repository.objects().chance().random();
         let mut chosen = read_data.choose(table.iter().map(|(id, info)| (*id, info.len)), &seed);
-        chosen.retain(|id| table.get(id).is_some_and(|info| read(&self.stored).get(id) == Some(&info.len)));
+        // Condemned packs are garbage already, and those of another length were read.
+        let counts = |id: &PackId| !read(&self.condemned).contains(id) && !read(&self.suspects).contains_key(id);
+        chosen.retain(|id| counts(id) && read(&self.stored).contains_key(id));
         let bytes = chosen.iter().filter_map(|id| table.get(id)).map(|info| info.len).sum();
         self.counters.bytes_total.store(bytes, Relaxed);
         let read = |id: &PackId| self.read_pack(id, table.get(id)?).transpose();
@@ -60,7 +57,7 @@ impl Check<'_> {
     fn read_pack(&self, id: &PackId, info: &PackInfo) -> Result<Option<PackId>> {
         self.go_on()?;
         let Some(opener) = self.open_pack(id, info)? else { return Ok(None) };
-        let directory = match read_directory(self.repository, id, info.len, &opener) {
+        let directory = match self.repository.pack_directory(id, info.len, &opener) {
             Ok(directory) => directory,
             Err(error) => {
                 self.trouble_with(id, &error);
@@ -90,7 +87,16 @@ impl Check<'_> {
     fn trouble_with(&self, id: &PackId, error: &RepoError) {
         match error {
             RepoError::Missing { .. } => lock(&self.vanished).push(*id),
-            error => self.tell(Finding::met(pack_name(id), error)),
+            error => self.tell_of_pack(id, Severity::of(error), reason(error)),
+        }
+    }
+
+    /// What is found of a suspect pack is told with the rest of it.
+    fn tell_of_pack(&self, id: &PackId, severity: Severity, why: String) {
+        match write(&self.suspects).get_mut(id) {
+            Some(said) if said.contains(&why) => {}
+            Some(said) => *said += &format!("; {why}"),
+            None => self.tell(Finding::object(severity, pack_name(id), why)),
         }
     }
 
@@ -152,16 +158,9 @@ impl Check<'_> {
     /// Reads packs, whose own directories cannot be trusted, by what the index says of them.
     fn read_by_index(&self, packs: &[PackId], table: &PackTable) -> Result<()> {
         for packs in packs.chunks(SUSPECTS_AT_ONCE) {
-            let mut rows: HashMap<PackId, Vec<Placed>> = packs.iter().map(|id| (*id, Vec::new())).collect();
-            self.repository.view().each(&mut |location| {
-                if let Some(rows) = rows.get_mut(&location.pack) {
-                    rows.push(location.placed);
-                }
-            })?;
-            rows.par_iter_mut().try_for_each(|(id, rows)| {
+            let rows = indexed_blobs(self.repository, packs)?;
+            rows.par_iter().try_for_each(|(id, rows)| {
                 self.go_on()?;
-                rows.sort_unstable_by_key(|placed| placed.offset);
-                rows.dedup();
                 match table.get(id) {
                     Some(info) => self.read_rows(id, info, rows),
                     None => Ok(()),
@@ -191,54 +190,20 @@ impl Check<'_> {
         blobs: &[Placed],
         look: &mut PackLook,
     ) -> Result<[u8; 32]> {
-        let mut hasher = blake3::Hasher::new();
-        let mut blobs = blobs.iter().peekable();
-        // What was read and not opened yet, and where in the pack that begins.
-        let (mut held, mut held_at): (Vec<u8>, u64) = (Vec::new(), 0);
-        let mut at = 0;
-        while at < len {
-            let window = self.repository.read_pack_range(id, at, WINDOW.min(len - at))?;
-            hasher.update(&window);
-            held.extend_from_slice(&window);
-            at += window.len() as u64;
-            look.bytes += window.len() as u64;
-            self.counters.bytes_done.fetch_add(window.len() as u64, Relaxed);
-            while let Some(placed) = blobs.next_if(|placed| placed.end() <= at) {
-                self.open_held(id, opener, placed, &held, held_at, look);
-            }
-            let keep_from = blobs.peek().map_or(at, |placed| placed.offset.clamp(held_at, at));
-            held.drain(..(keep_from - held_at) as usize);
-            held_at = keep_from;
-        }
-        for placed in blobs {
-            look.first_bad.get_or_insert_with(|| "it lies past the pack's end".into());
-            look.bad.push(*placed);
-        }
-        Ok(*hasher.finalize().as_bytes())
-    }
-
-    fn open_held(
-        &self,
-        id: &PackId,
-        opener: &PackOpener,
-        placed: &Placed,
-        held: &[u8],
-        held_at: u64,
-        look: &mut PackLook,
-    ) {
-        look.blobs += 1;
-        let sealed = placed
-            .offset
-            .checked_sub(held_at)
-            .and_then(|begin| held.get(usize::try_from(begin).ok()?..usize::try_from(placed.end() - held_at).ok()?));
-        let opened = match sealed {
-            Some(sealed) => self.repository.open_blob(id, opener, placed, sealed.to_vec()),
-            None => Err(RepoError::Damaged { object: pack_name(id).to_string(), why: "blobs that overlap".into() }),
+        let PackLook { bad, first_bad, bytes, blobs: count, .. } = look;
+        let on_bytes = &mut |len| {
+            *bytes += len;
+            self.counters.bytes_done.fetch_add(len, Relaxed);
         };
-        if let Err(error) = opened {
-            look.first_bad.get_or_insert_with(|| reason(&error));
-            look.bad.push(*placed);
-        }
+        let on_blob = &mut |placed: &Placed, stored: Result<Vec<u8>>| {
+            *count += 1;
+            if let Err(error) = stored {
+                first_bad.get_or_insert_with(|| reason(&error));
+                bad.push(*placed);
+            }
+            Ok(())
+        };
+        Scan { repository: self.repository, pack: id, opener, on_bytes, on_blob }.run(len, blobs)
     }
 
     /// Counts a pack that was read, and tells of its bad blobs in one finding.
@@ -254,7 +219,7 @@ impl Check<'_> {
                 1 => first,
                 count => format!("{count} of its blobs cannot be read, the first: {first}"),
             };
-            self.tell(Finding::object(Severity::Damage, pack_name(id), why));
+            self.tell_of_pack(id, Severity::Damage, why);
         }
         let copies = not_padding(&look.bad).map(|placed| (*id, placed.offset));
         write(&self.bad).copies.extend(copies);
@@ -263,19 +228,4 @@ impl Check<'_> {
 
 fn not_padding(blobs: &[Placed]) -> impl Iterator<Item = &Placed> {
     blobs.iter().filter(|placed| placed.blob.kind != BlobKind::Padding)
-}
-
-/// The directory of a pack of `len` bytes, from its end.
-fn read_directory(repository: &Repository, id: &PackId, len: u64, opener: &PackOpener) -> Result<Directory> {
-    let damaged = |why: String| RepoError::Damaged { object: pack_name(id).to_string(), why };
-    let tail_at = len.saturating_sub(TAIL);
-    let tail = repository.read_pack_range(id, tail_at, len - tail_at)?;
-    let end = tail.len().checked_sub(TRAILER_STORED_LEN).ok_or_else(|| damaged("shorter than any pack".into()))?;
-    let trailer = opener.open_trailer(len, &tail[end..]).map_err(|error| damaged(error.to_string()))?;
-    let offset = trailer.directory_offset(len).map_err(|error| damaged(error.to_string()))?;
-    let sealed = match offset.checked_sub(tail_at) {
-        Some(begin) => tail[begin as usize..end].to_vec(),
-        None => repository.read_pack_range(id, offset, trailer.directory_stored_len)?,
-    };
-    opener.open_directory(offset, sealed).map_err(|error| damaged(error.to_string()))
 }

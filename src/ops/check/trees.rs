@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use rayon::prelude::*;
 
 use super::finding::{Finding, Severity, Subject, reason};
-use super::{Check, NAMED_MAX, Root};
+use super::{Check, NAMED_MAX, Root, lock};
 use crate::format::Structure;
 use crate::format::content::{Body, Content, Item, ListNode, ListRef};
 use crate::format::control::Snapshot;
@@ -14,7 +14,7 @@ use crate::format::limits::TREE_DEPTH_MAX;
 use crate::format::pack::BlobKind;
 use crate::format::tree::{Entry, EntryKey, Node, TreeNode, TreeRef, Xattrs, tag};
 use crate::id::{BlobId, SnapshotId};
-use crate::ops::walk::understood;
+use crate::ops::walk::{can_be_followed, contents};
 use crate::repo::{RepoError, Result};
 
 /// Nodes that are read side by side: bounds memory to some ten megabytes.
@@ -70,6 +70,15 @@ impl Check<'_> {
         while pass.lost > 0 && self.drop_forgotten(roots)? {
             pass = self.pass(roots)?;
         }
+        let unconfirmed = match pass.lost > 0 || !pass.findings.is_empty() {
+            true => self.take_unconfirmed(roots)?,
+            false => Vec::new(),
+        };
+        if !unconfirmed.is_empty() {
+            pass = self.pass(roots)?;
+        }
+        self.tell_of_suspects();
+        self.tell_of_unconfirmed(&unconfirmed)?;
         let mut all_well = pass.findings.is_empty();
         pass.findings.into_iter().for_each(|finding| self.tell(finding));
         let unnamed = pass.lost - pass.suspects.len() as u64;
@@ -82,6 +91,7 @@ impl Check<'_> {
     }
 
     fn pass(&self, roots: &[Root]) -> Result<Pass> {
+        lock(&self.needed).clear();
         let (mut seen, mut tasks, mut pass) = (HashSet::new(), Vec::new(), Pass::default());
         for root in roots {
             add(&mut tasks, &mut seen, Task::Tree { tree: root.tree.clone(), depth: 0, last: None });
@@ -111,6 +121,10 @@ impl Check<'_> {
         let mut look = Look::default();
         self.count(|report| report.nodes += 1);
         self.done(1);
+        match task {
+            Task::Tree { tree, .. } => self.note_need(BlobKind::Tree, &tree.id)?,
+            Task::List(list) => self.note_need(BlobKind::List, &list.id)?,
+        }
         match task {
             Task::Tree { tree, depth, last } => match self.read_tree(tree)? {
                 Ok(node) => self.look_at_tree(tree, &node, *depth, last.as_ref(), &mut look)?,
@@ -191,7 +205,9 @@ impl Check<'_> {
         };
         let trouble = match attributes {
             Err(error) => Some(RepoError::malformed("extended attributes", error)),
-            Ok(()) => understood(&entry.extras, &entry.key.name).err(),
+            // Checkpoints have beginnings of files, which are as they should be; and nobody else shows them.
+            Ok(()) if entry.begun().is_ok_and(|begun| begun.is_some()) => None,
+            Ok(()) => can_be_followed(&entry.extras, &entry.key.name).err(),
         };
         if let Some(error) = trouble {
             let name = String::from_utf8_lossy(&entry.key.name);
@@ -273,16 +289,6 @@ impl Check<'_> {
             true => RepoError::Damaged { object, why: "it cannot be read".into() },
         }))
     }
-}
-
-/// The contents of an entry: a file's own, and its attributes' if they are stored as content.
-pub(super) fn contents(entry: &Entry) -> std::result::Result<Vec<Content>, crate::format::Malformed> {
-    let own = match &entry.node {
-        Node::File(content) => Some(content.clone()),
-        _ => None,
-    };
-    let attributes = entry.extras.get(tag::XATTRS_CONTENT).map(Content::from_bytes).transpose()?;
-    Ok(own.into_iter().chain(attributes).collect())
 }
 
 fn unlisted(kind: BlobKind, id: &BlobId) -> RepoError {

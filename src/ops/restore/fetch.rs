@@ -1,6 +1,5 @@
 //! Fetching chunks: pack by pack in stretches, each stretch read once and each chunk decoded once.
 
-use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
@@ -10,15 +9,8 @@ use super::file::File;
 use super::run::{Run, lock};
 use crate::format::pack::BlobKind;
 use crate::id::BlobId;
+use crate::ops::stretches::stretches;
 use crate::repo::{Class, Location, RepoError};
-
-/// Bytes between two chunks that are read and thrown away rather than asked around.
-const GAP_MAX: u64 = 64 << 10;
-/// Bytes that are read in one go: enough to keep a disk or a distant store busy, and little enough for
-/// each thread to hold them.
-const STRETCH_LEN: std::ops::RangeInclusive<u64> = (1 << 20)..=(8 << 20);
-/// Stretches for each thread at least, so that none is left with nothing to do for long.
-const STRETCHES_PER_THREAD: u64 = 8;
 
 /// A chunk that a file needs.
 pub(super) struct Want<'f> {
@@ -43,7 +35,7 @@ pub(super) fn fetch(run: &Run<'_>, mut wants: Vec<Want<'_>>) {
     let (mut needs, nowhere) = locate(run, &wants);
     needs.sort_unstable_by_key(|need| (need.location.pack, need.location.placed.offset));
     let failed = Mutex::new(nowhere);
-    stretches(&needs).into_par_iter().for_each(|stretch| {
+    stretches(&needs, |need| &need.location).into_par_iter().for_each(|stretch| {
         if run.goes_on() {
             read(run, &needs[stretch], &failed);
         }
@@ -74,29 +66,6 @@ fn location(run: &Run<'_>, id: &BlobId) -> Option<Location> {
         Vec::new()
     });
     located.into_iter().find(|location| location.placed.blob.kind == BlobKind::Data)
-}
-
-/// Chunks that are read in one go: neighbours in one pack.
-fn stretches(needs: &[Need<'_, '_>]) -> Vec<Range<usize>> {
-    let bytes: u64 = needs.iter().map(|need| need.location.placed.blob.sealed_len()).sum();
-    let share = bytes / (rayon::current_num_threads() as u64 * STRETCHES_PER_THREAD);
-    let len_max = share.clamp(*STRETCH_LEN.start(), *STRETCH_LEN.end());
-    let mut stretches = Vec::new();
-    let mut first = 0;
-    for next in 1..=needs.len() {
-        if next == needs.len() || !belong_together(&needs[first], &needs[next - 1], &needs[next], len_max) {
-            stretches.push(first..next);
-            first = next;
-        }
-    }
-    stretches
-}
-
-fn belong_together(first: &Need<'_, '_>, last: &Need<'_, '_>, next: &Need<'_, '_>, len_max: u64) -> bool {
-    let (begin, end) = (first.location.placed.offset, next.location.placed.end());
-    first.location.pack == next.location.pack
-        && next.location.placed.offset.saturating_sub(last.location.placed.end()) <= GAP_MAX
-        && end.saturating_sub(begin) <= len_max
 }
 
 /// Reads a stretch and gives out what is in it.

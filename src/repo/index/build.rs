@@ -26,12 +26,20 @@ pub(super) fn file_name(segments: &[Covered]) -> String {
     format!("{}.level", &hasher.finalize().to_hex()[..32])
 }
 
+/// A segment that no level covers yet.
+pub(super) struct FreshSegment {
+    pub id: IndexId,
+    pub epoch: u32,
+    pub segment: Segment,
+}
+
 /// Writes the level of these segments, and opens it.
-pub(super) fn from_segments(dir: &Path, segments: Vec<(IndexId, Segment)>) -> Result<Level, Failed> {
+pub(super) fn from_segments(dir: &Path, segments: Vec<FreshSegment>) -> Result<Level, Failed> {
     let mut packs = PackNumbers::default();
     let mut covered = Vec::with_capacity(segments.len());
-    let mut rows: Vec<(BlobId, BlobRow)> = Vec::with_capacity(segments.iter().map(|(_, s)| s.records.len()).sum());
-    for (number, (id, segment)) in segments.into_iter().enumerate() {
+    let mut rows: Vec<(BlobId, BlobRow)> =
+        Vec::with_capacity(segments.iter().map(|fresh| fresh.segment.records.len()).sum());
+    for (number, FreshSegment { id, epoch, segment }) in segments.into_iter().enumerate() {
         let number = u32::try_from(number)?;
         let renumbered: Vec<u32> = segment
             .header
@@ -40,7 +48,7 @@ pub(super) fn from_segments(dir: &Path, segments: Vec<(IndexId, Segment)>) -> Re
             .map(|pack| packs.number(PackRow { id: pack.id, len: pack.len, class: pack.class, blobs: pack.blobs }))
             .collect();
         rows.extend(segment.records.iter().map(|record| row(record, number, &renumbered)));
-        covered.push(cover(id, &segment, renumbered));
+        covered.push(cover(id, epoch, &segment, renumbered));
     }
     rows.sort_unstable_by_key(|(id, row)| (*id, row.pack, row.offset, row.segment));
     write(dir, covered, packs, |insert| {
@@ -54,9 +62,9 @@ pub(super) fn from_segments(dir: &Path, segments: Vec<(IndexId, Segment)>) -> Re
     })
 }
 
-fn cover(id: IndexId, segment: &Segment, packs: Vec<u32>) -> Covered {
+fn cover(id: IndexId, epoch: u32, segment: &Segment, packs: Vec<u32>) -> Covered {
     let SegmentHeader { session, replaces, .. } = &segment.header;
-    Covered { id, session: *session, replaces: replaces.to_vec(), packs, blobs: segment.records.len() as u32 }
+    Covered { id, epoch, session: *session, replaces: replaces.to_vec(), packs, blobs: segment.records.len() as u32 }
 }
 
 fn row(record: &BlobRecord, segment: u32, packs: &[u32]) -> (BlobId, BlobRow) {

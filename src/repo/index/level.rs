@@ -16,7 +16,7 @@ pub(super) const PACKS: TableDefinition<u32, &[u8; PACK_ROW_LEN]> = TableDefinit
 pub(super) const BLOBS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("blobs");
 
 /// What the tables hold; a file that says another number was left by another version.
-pub(super) const LAYOUT: u64 = 2;
+pub(super) const LAYOUT: u64 = 3;
 pub(super) const PACK_ROW_LEN: usize = 32 + 8 + 1 + 4;
 const BLOB_ROW_LEN: usize = 4 + 4 + 1 + 1 + 8 + 4 + 4;
 /// redb's own cache, for each level that is open.
@@ -126,6 +126,8 @@ impl Cursor<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Covered {
     pub id: IndexId,
+    /// What it is sealed under.
+    pub epoch: u32,
     pub session: SessionId,
     pub replaces: Vec<IndexId>,
     /// The packs that it lists, by their numbers in the level.
@@ -136,7 +138,8 @@ pub(super) struct Covered {
 
 impl Covered {
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = [&self.id.as_bytes()[..], self.session.as_bytes(), &self.blobs.to_le_bytes()].concat();
+        let mut bytes = [&self.id.as_bytes()[..], self.session.as_bytes(), &self.epoch.to_le_bytes()].concat();
+        bytes.extend_from_slice(&self.blobs.to_le_bytes());
         bytes.extend_from_slice(&(self.replaces.len() as u32).to_le_bytes());
         bytes.extend(self.replaces.iter().flat_map(|id| *id.as_bytes()));
         bytes.extend(self.packs.iter().flat_map(|pack| pack.to_le_bytes()));
@@ -146,6 +149,7 @@ impl Covered {
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (id, rest) = bytes.split_first_chunk()?;
         let (session, rest) = rest.split_first_chunk()?;
+        let (epoch, rest) = rest.split_first_chunk()?;
         let (blobs, rest) = rest.split_first_chunk()?;
         let (replaces, rest) = rest.split_first_chunk()?;
         let replaces = (u32::from_le_bytes(*replaces) as usize).checked_mul(32)?;
@@ -154,6 +158,7 @@ impl Covered {
         let packs = packs.chunks_exact(4).map(|pack| u32::from_le_bytes(pack.try_into().expect("4 bytes")));
         Some(Covered {
             id: IndexId::from_bytes(*id),
+            epoch: u32::from_le_bytes(*epoch),
             session: SessionId::from_bytes(*session),
             replaces: ids.collect(),
             packs: packs.collect(),

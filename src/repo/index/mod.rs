@@ -11,4 +11,4 @@ mod level;
 mod view;
 
 pub use level::Location;
-pub use view::{ActiveSegment, IndexView, ListedPack, SyncReport};
+pub use view::{ActiveSegment, IndexView, ListedPack, Source, SyncReport};

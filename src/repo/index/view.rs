@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::build;
+use super::build::{self, FreshSegment};
 use super::level::{Level, Location, PackRow};
 use crate::format::segment::{PackClass, Segment};
 use crate::id::{BlobId, IndexId, PackId, SessionId};
@@ -21,8 +21,22 @@ const GROWTH: u64 = 4;
 pub struct IndexView {
     dir: PathBuf,
     levels: Vec<Level>,
+    /// The segments that were there when the view was brought up to date, and our own since.
+    listed: BTreeSet<IndexId>,
     /// Segments that this process found damaged: fetching them again for each lost blob helps nobody.
     damaged: BTreeMap<IndexId, String>,
+    /// Segments that appeared under a closed epoch: they say nothing.
+    late: BTreeMap<IndexId, String>,
+    /// What this process seals its own segments under.
+    epoch: u32,
+}
+
+/// Where segments come from.
+pub trait Source {
+    /// A segment, and the epoch that it is sealed under.
+    fn get(&self, id: &IndexId) -> Result<(Segment, u32)>;
+    /// Whether it still counts: epochs close, and a segment that was applied before may have been planted.
+    fn counts(&self, id: &IndexId, epoch: u32) -> Result<bool>;
 }
 
 /// A pack as the index lists it.
@@ -68,13 +82,16 @@ pub struct SyncReport {
     pub vanished: Vec<IndexId>,
     /// Segments that are not what they should be, and why. What they list is not known; the rest is.
     pub damaged: Vec<(IndexId, String)>,
+    /// Segments that appeared under a closed epoch, in words. They list nothing.
+    pub late: Vec<(IndexId, String)>,
     /// Levels that were lost, damaged or left by another version, and why.
     pub unusable: Vec<String>,
 }
 
 impl IndexView {
-    /// Opens what the directory holds. What cannot be used is removed and said.
-    pub fn open(dir: &Path) -> Result<(Self, SyncReport)> {
+    /// Opens what the directory holds. What cannot be used is removed and said. `epoch` is the one that this
+    /// process writes under.
+    pub fn open(dir: &Path, epoch: u32) -> Result<(Self, SyncReport)> {
         fs::create_dir_all(dir).map_err(|error| local("create", dir, error))?;
         let mut report = SyncReport::default();
         let mut levels = Vec::new();
@@ -89,27 +106,34 @@ impl IndexView {
                 }
             }
         }
-        Ok((IndexView { dir: dir.to_owned(), levels, damaged: BTreeMap::new() }, report))
+        let (dir, listed) = (dir.to_owned(), BTreeSet::new());
+        Ok((IndexView { dir, levels, listed, damaged: BTreeMap::new(), late: BTreeMap::new(), epoch }, report))
     }
 
     /// Makes the view say what `listed` says, the segments in the repository: applies new ones, passes
     /// over replaced ones, un-applies those that vanished.
-    pub fn sync(&mut self, listed: &[IndexId], get: &dyn Fn(&IndexId) -> Result<Segment>) -> Result<SyncReport> {
+    pub fn sync(&mut self, listed: &[IndexId], source: &dyn Source) -> Result<SyncReport> {
         let mut report = SyncReport::default();
         let listed: BTreeSet<IndexId> = listed.iter().copied().collect();
         let covered: BTreeSet<IndexId> = self.covered().map(|segment| segment.id).collect();
-        let fresh = listed.difference(&covered).copied();
-        report.applied = self.apply(fresh, get, &mut report.damaged)?;
+        let fresh: Vec<IndexId> = listed.difference(&covered).copied().collect();
+        report.applied = self.apply(fresh, source, &mut report.damaged)?;
+        self.find_late(&listed, source)?;
+        let late = std::mem::take(&mut self.late);
+        let counts = |id: &IndexId| listed.contains(id) && !late.contains_key(id);
         // Only a listed segment's word counts: one that vanished replaces nothing.
         let replaced: BTreeSet<IndexId> = self
             .covered()
-            .filter(|segment| listed.contains(&segment.id))
+            .filter(|segment| counts(&segment.id))
             .flat_map(|segment| segment.replaces.iter().copied())
             .collect();
         report.vanished =
             covered.iter().filter(|id| !listed.contains(*id) && !replaced.contains(*id)).copied().collect();
-        self.mark_live(|id| listed.contains(id) && !replaced.contains(id));
+        self.mark_live(|id| counts(id) && !replaced.contains(id));
+        report.late = late.iter().filter(|(id, _)| listed.contains(*id)).map(|(id, why)| (*id, why.clone())).collect();
+        self.late = late;
         self.tidy()?;
+        self.listed = listed;
         Ok(report)
     }
 
@@ -117,30 +141,54 @@ impl IndexView {
     pub fn clear(&mut self) {
         self.levels.drain(..).for_each(|level| remove(&level.path));
         self.damaged.clear();
+        self.late.clear();
     }
 
     /// Applies segments that this process has just written itself.
     pub fn add(&mut self, segments: Vec<(IndexId, Segment)>) -> Result<()> {
-        self.push_level(segments)?;
+        self.listed.extend(segments.iter().map(|(id, _)| *id));
+        let epoch = self.epoch;
+        let fresh = segments.into_iter().map(|(id, segment)| FreshSegment { id, epoch, segment });
+        self.push_level(fresh.collect())?;
         self.tidy()
+    }
+
+    /// Finds listed segments that were applied when their epoch was open, and do not count now that it is closed.
+    fn find_late(&mut self, listed: &BTreeSet<IndexId>, source: &dyn Source) -> Result<()> {
+        let mut late = Vec::new();
+        for segment in self.covered().filter(|segment| listed.contains(&segment.id)) {
+            if !source.counts(&segment.id, segment.epoch)? {
+                let (object, epoch) = (crate::repo::name_of::<Segment>(&segment.id).to_string(), segment.epoch);
+                late.push((segment.id, RepoError::AfterClosing { object, epoch }.to_string()));
+            }
+        }
+        self.late.extend(late);
+        Ok(())
     }
 
     fn apply(
         &mut self,
-        fresh: impl Iterator<Item = IndexId>,
-        get: &dyn Fn(&IndexId) -> Result<Segment>,
+        fresh: Vec<IndexId>,
+        source: &dyn Source,
         damaged: &mut Vec<(IndexId, String)>,
     ) -> Result<usize> {
         let (mut batch, mut records, mut applied) = (Vec::new(), 0, 0);
         for id in fresh {
+            if self.late.contains_key(&id) {
+                continue;
+            }
             if let Some(why) = self.damaged.get(&id) {
                 damaged.push((id, why.clone()));
                 continue;
             }
-            let segment = match get(&id) {
-                Ok(segment) => segment,
+            let (segment, epoch) = match source.get(&id) {
+                Ok(got) => got,
                 // Replaced and deleted between the listing and now.
                 Err(RepoError::Missing { .. }) => continue,
+                Err(error @ RepoError::AfterClosing { .. }) => {
+                    self.late.insert(id, error.to_string());
+                    continue;
+                }
                 // Harms nothing but what it alone lists: whoever needs that will miss it, and say so.
                 Err(error @ RepoError::Damaged { .. }) => {
                     self.damaged.insert(id, error.to_string());
@@ -155,7 +203,7 @@ impl IndexView {
             }
             records += segment.records.len();
             applied += 1;
-            batch.push((id, segment));
+            batch.push(FreshSegment { id, epoch, segment });
         }
         if !batch.is_empty() {
             self.push_level(batch)?;
@@ -163,7 +211,7 @@ impl IndexView {
         Ok(applied)
     }
 
-    fn push_level(&mut self, segments: Vec<(IndexId, Segment)>) -> Result<()> {
+    fn push_level(&mut self, segments: Vec<FreshSegment>) -> Result<()> {
         let level = build::from_segments(&self.dir, segments).map_err(|error| local("write", &self.dir, error))?;
         self.levels.push(level);
         Ok(())
@@ -244,6 +292,14 @@ impl IndexView {
             packs.extend(segment.packs.iter().map(|pack| (pack.id, *pack)));
         }
         packs
+    }
+
+    /// The segments that are there and that others replace.
+    pub fn replaced(&self) -> Vec<IndexId> {
+        let active: BTreeSet<IndexId> = self.segments().map(|segment| segment.id).collect();
+        let unread = |id: &IndexId| self.damaged.contains_key(id) || self.late.contains_key(id);
+        let counts = |id: &&IndexId| !active.contains(*id) && !unread(id);
+        self.listed.iter().filter(counts).copied().collect()
     }
 
     /// The segments that count.

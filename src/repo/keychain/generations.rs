@@ -1,5 +1,7 @@
 //! Generations of the keyring: which follows which, and which is the newest (format-spec, "Generations").
 
+use std::collections::BTreeSet;
+
 use crate::crypto::{CryptoError, SlotSecret, open_keyring};
 use crate::format::keys::{Key, Keyring, KeyringHeader};
 use crate::format::limits::OBJECT_MAX;
@@ -12,12 +14,14 @@ use crate::storage::Store;
 /// All keyrings as they are stored, with what their headers claim.
 pub(super) struct StoredKeyrings {
     keyrings: Vec<(KeyringId, Vec<u8>, KeyringHeader)>,
+    /// All that were listed, what cannot be read among them.
+    pub(super) listed: BTreeSet<KeyringId>,
 }
 
 impl StoredKeyrings {
     pub(super) fn read(store: &dyn Store) -> Result<Self> {
-        let mut stored = StoredKeyrings { keyrings: Vec::new() };
-        for id in list_ids(store, <KeyringObject as names::Stored>::DIR)? {
+        let mut stored = StoredKeyrings { keyrings: Vec::new(), listed: list(store)? };
+        for id in stored.listed.clone() {
             match read_keyring(store, &id) {
                 Ok((bytes, header)) => stored.keyrings.push((id, bytes, header)),
                 // Another one that changes keys took its own back.
@@ -80,6 +84,11 @@ impl StoredKeyrings {
     }
 }
 
+/// The keyrings that are there.
+pub(super) fn list(store: &dyn Store) -> Result<BTreeSet<KeyringId>> {
+    Ok(list_ids(store, <KeyringObject as names::Stored>::DIR)?.into_iter().collect())
+}
+
 /// A line of generations, and the newest of them.
 pub(super) struct Branch {
     pub(super) ids: Vec<KeyringId>,
@@ -92,7 +101,8 @@ impl Branch {
     }
 }
 
-/// Whether `next` is a generation after the branch: what lasts for life is carried over, no epoch is lost.
+/// Whether `next` is a generation after the branch: what lasts for life is carried over, no epoch is lost, none
+/// that was closed is open again.
 fn leads_on(branch: &Branch, next: &Keyring) -> bool {
     let keyring = &branch.keyring;
     next.predecessor.as_ref() == branch.ids.last()
@@ -103,6 +113,7 @@ fn leads_on(branch: &Branch, next: &Keyring) -> bool {
         && next.epochs.iter().zip(keyring.epochs.iter()).all(|(next, old)| {
             (next.number, &next.data, &next.metadata, &next.index, &next.control)
                 == (old.number, &old.data, &old.metadata, &old.index, &old.control)
+                && (next.is_closed() || !old.is_closed())
         })
 }
 

@@ -1,7 +1,11 @@
 //! The keychain: from a passphrase to the newest keyring, and on to the next (format-spec, "Keys").
 
+mod close;
 mod generations;
 mod slots;
+mod watch;
+
+use std::collections::BTreeSet;
 
 use super::error::{RepoError, Result};
 use super::names::{self, KeyringObject, KeyslotObject};
@@ -13,9 +17,11 @@ use crate::format::control::Label;
 use crate::format::extras::Extras;
 use crate::format::keys::{Config, Key, Keyring, KeyringHeader, Keyslot, Settings, Slot};
 use crate::id::{KeyringId, KeyslotId, RepositoryId};
-use crate::storage::Store;
+use crate::storage::{ObjectName, Store};
+pub use close::{AtWork, Closed};
 use generations::{Branch, StoredKeyrings};
 use slots::{Found, find_slot, read_config};
+pub(super) use watch::KeyWatch;
 
 /// Features that this version knows; a keyring that requires another cannot be used.
 const KNOWN_FEATURES: &[u32] = &[];
@@ -36,14 +42,18 @@ pub struct Keychain {
     /// whoever was removed since knows the keys that it would be sealed under.
     pub(super) outdated: Option<String>,
     secret: SlotSecret,
+    /// All keyrings that were there.
+    listed: BTreeSet<KeyringId>,
 }
 
-/// Makes the keys of a new repository; `config` comes last, so that half a repository is none.
+/// Makes the keys of a new repository; `config` comes last, so that half a repository is none. A repository
+/// that is related to another one names blobs and cuts streams as that one does.
 pub fn create(
     store: &dyn Store,
     passphrase: &[u8],
     label: &str,
     settings: Settings,
+    related: Option<&Keyring>,
     profile: Argon2Profile,
     chance: &dyn Chance,
 ) -> Result<RepositoryId> {
@@ -51,7 +61,11 @@ pub fn create(
     let auth = Key(chance.random());
     let (slot, _) = create_slot(repository, passphrase, &auth, profile, chance);
     let slot = put_slot(store, &slot, label, chance)?;
-    let keyring = generate_keyring(repository, slot, settings, chance);
+    let mut keyring = generate_keyring(repository, slot, settings, chance);
+    if let Some(other) = related {
+        keyring.identity = other.identity.clone();
+        keyring.chunking = other.chunking.clone();
+    }
     put_keyring(store, &keyring, &auth, chance)?;
     store.put(&names::config(), &Config { repository }.to_bytes())?;
     Ok(repository)
@@ -76,7 +90,7 @@ impl Keychain {
     /// Opens the newest keyring with a passphrase.
     pub fn unlock(store: &dyn Store, passphrase: &[u8]) -> Result<Keychain> {
         let config = read_config(store)?;
-        let Found { slot, repository, secret, branch: Branch { ids: branch, keyring } } =
+        let Found { slot, repository, secret, branch: Branch { ids: branch, keyring }, listed } =
             find_slot(store, config, passphrase)?;
         let id = *branch.last().expect("a branch has a newest generation");
         if keyring.repository != repository {
@@ -88,7 +102,13 @@ impl Keychain {
             let why = format!("feature {feature} is needed to read it");
             return Err(RepoError::NeedsNewer { object: "the repository".into(), why });
         }
-        Ok(Keychain { keyring, id, slot, branch, outdated: None, secret })
+        Ok(Keychain { keyring, id, slot, branch, outdated: None, secret, listed })
+    }
+
+    /// Whether both repositories cut streams and name blobs in the same way: equal content is equal blobs.
+    pub fn is_related_to(&self, other: &Keychain) -> bool {
+        let of = |chain: &Keychain| (chain.keyring.identity.clone(), chain.keyring.chunking.clone());
+        of(self) == of(other)
     }
 
     /// Whether this version may write here.
@@ -114,7 +134,7 @@ impl Keychain {
         profile: Argon2Profile,
         chance: &dyn Chance,
     ) -> Result<KeyslotId> {
-        self.change(store, Some((passphrase, label, profile)), &[], chance)
+        self.change(store, Some((passphrase, label, profile)), None, chance)
     }
 
     /// Removes a slot. Whoever held it keeps what he could read so far.
@@ -124,7 +144,7 @@ impl Keychain {
                 "the key in use cannot remove itself; open the repository with another one".into(),
             ));
         }
-        self.change(store, None, &[*slot], chance).map(|_| ())
+        self.change(store, None, Some(*slot), chance).map(drop)
     }
 
     /// Replaces the slot in use by one that `passphrase` opens.
@@ -136,46 +156,89 @@ impl Keychain {
         chance: &dyn Chance,
     ) -> Result<KeyslotId> {
         let label = self.keyring.slots.find(&self.slot).map_or(String::new(), |slot| slot.label.to_string());
-        let old = self.slot;
-        self.change(store, Some((passphrase, &label, profile)), &[old], chance)
+        self.change(store, Some((passphrase, &label, profile)), Some(self.slot), chance)
     }
 
-    /// Writes the next generation. If another one follows the same predecessor, ours is taken back and
-    /// written anew on top of it: of two that change keys at once, the later sees the earlier and yields.
+    /// Begins a new epoch, for all holders alike. Gives its number.
+    pub fn rotate(&mut self, store: &dyn Store, chance: &dyn Chance) -> Result<u32> {
+        self.succeed(store, chance, &mut |chain| {
+            let keyring = chain.next_generation(chain.keyring.slots.to_vec(), true, chance)?;
+            Ok(Some(Draft { keyring, put: Vec::new() }))
+        })?;
+        Ok(self.keyring.current_epoch().map_or(0, |epoch| epoch.number))
+    }
+
+    /// Writes a generation with one slot more, one less, or one in the place of another. Who is removed knows
+    /// the keys of all epochs so far: a new one begins.
     fn change(
         &mut self,
         store: &dyn Store,
         add: Option<(&[u8], &str, Argon2Profile)>,
-        remove: &[KeyslotId],
+        remove: Option<KeyslotId>,
         chance: &dyn Chance,
     ) -> Result<KeyslotId> {
-        self.may_write()?;
-        for _ in 0..ATTEMPTS {
-            let auth = self.keyring.next_auth.clone();
-            let mut slots: Vec<Slot> = self.keyring.slots.to_vec();
-            slots.retain(|slot| !remove.contains(&slot.id));
-            let mut added = None;
+        let mut added = None;
+        self.succeed(store, chance, &mut |chain| {
+            let mut slots: Vec<Slot> = chain.keyring.slots.to_vec();
+            slots.retain(|slot| Some(slot.id) != remove);
+            let mut put = Vec::new();
             if let Some((passphrase, label, profile)) = add {
-                let (slot, secret) = create_slot(self.keyring.repository, passphrase, &auth, profile, chance);
+                let (keyring, auth) = (&chain.keyring, &chain.keyring.next_auth);
+                let (slot, secret) = create_slot(keyring.repository, passphrase, auth, profile, chance);
                 let slot = put_slot(store, &slot, label, chance)?;
+                put.push(names::of::<KeyslotObject>(&slot.id));
                 added = Some((slot.id, secret));
                 slots.push(slot);
             }
-            let next = self.next_generation(slots, !remove.is_empty(), chance)?;
-            let put = put_keyring(store, &next, &auth, chance)?;
+            let keyring = chain.next_generation(slots, remove.is_some(), chance)?;
+            Ok(Some(Draft { keyring, put }))
+        })?;
+        if let Some(slot) = remove {
+            // It opens nothing new any more; that it stays behind is untidy, not unsafe.
+            if let Err(error) = store.delete(&names::of::<KeyslotObject>(&slot)) {
+                tracing::warn!("the removed key slot {} is still there: {error}", slot.short());
+            }
+        }
+        let Some((slot, secret)) = added else { return Ok(self.slot) };
+        if remove == Some(self.slot) {
+            (self.slot, self.secret) = (slot, secret);
+        }
+        Ok(slot)
+    }
+
+    /// Writes the next generation, as `draft` has it of the newest. If another one follows the same
+    /// predecessor, ours is taken back and drafted anew on top of it: of two that change keys at once, the
+    /// later sees the earlier and yields.
+    fn succeed(
+        &mut self,
+        store: &dyn Store,
+        chance: &dyn Chance,
+        draft: &mut dyn FnMut(&Keychain) -> Result<Option<Draft>>,
+    ) -> Result<()> {
+        self.may_write()?;
+        for _ in 0..ATTEMPTS {
+            let Some(Draft { keyring, put: below }) = draft(self)? else { return Ok(()) };
+            let put = put_keyring(store, &keyring, &self.keyring.next_auth, chance)?;
             if self.is_only_successor(store, &put)? {
-                self.take_over(store, put, next, added.clone(), remove);
-                return Ok(added.map_or(self.slot, |(id, _)| id));
+                (self.id, self.keyring) = (put, keyring);
+                self.branch.push(put);
+                self.listed.insert(put);
+                return Ok(());
             }
-            if let Some((slot, _)) = added {
-                store.delete(&names::of::<KeyslotObject>(&slot))?;
-            }
+            below.iter().try_for_each(|name| store.delete(name))?;
             store.delete(&names::of::<KeyringObject>(&put))?;
-            let branch = StoredKeyrings::read(store)?.newest(&self.secret)?;
+            let stored = StoredKeyrings::read(store)?;
+            let branch = stored.newest(&self.secret)?;
             self.id = *branch.ids.last().expect("a branch has a newest generation");
-            (self.branch, self.keyring) = (branch.ids, branch.keyring);
+            (self.branch, self.keyring, self.listed) = (branch.ids, branch.keyring, stored.listed);
         }
         Err(RepoError::Conflict("someone else keeps changing the keys of this repository".into()))
+    }
+
+    /// To notice later that the keys changed.
+    pub(super) fn watch(&self) -> KeyWatch {
+        let epoch = self.keyring.current_epoch().map_or(0, |epoch| epoch.number);
+        KeyWatch { secret: self.secret.clone(), listed: self.listed.clone(), epoch }
     }
 
     /// Whether no other object claims to be of the generation that `put` is.
@@ -212,25 +275,10 @@ impl Keychain {
             ..self.keyring.clone()
         })
     }
+}
 
-    fn take_over(
-        &mut self,
-        store: &dyn Store,
-        id: KeyringId,
-        keyring: Keyring,
-        added: Option<(KeyslotId, SlotSecret)>,
-        removed: &[KeyslotId],
-    ) {
-        for slot in removed {
-            // It opens nothing new any more; that it stays behind is untidy, not unsafe.
-            if let Err(error) = store.delete(&names::of::<KeyslotObject>(slot)) {
-                tracing::warn!("the removed key slot {} is still there: {error}", slot.short());
-            }
-        }
-        (self.id, self.keyring) = (id, keyring);
-        self.branch.push(id);
-        if let Some((slot, secret)) = added.filter(|_| removed.contains(&self.slot)) {
-            (self.slot, self.secret) = (slot, secret);
-        }
-    }
+/// The next generation, and what was put for it below: taken back if another one comes first.
+struct Draft {
+    keyring: Keyring,
+    put: Vec<ObjectName>,
 }

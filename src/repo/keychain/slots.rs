@@ -1,10 +1,12 @@
 //! From a passphrase to the slot that leads to the newest generation.
 
+use std::collections::BTreeSet;
+
 use super::generations::{Branch, StoredKeyrings};
 use crate::crypto::{CryptoError, SlotSecret, open_slot};
 use crate::format::keys::{Config, KEYSLOT_LEN, Keyslot};
 use crate::format::limits::{OBJECT_MAX, SLOTS_MAX};
-use crate::id::{KeyslotId, RepositoryId};
+use crate::id::{KeyringId, KeyslotId, RepositoryId};
 use crate::repo::error::{RepoError, Result};
 use crate::repo::names::{self, KeyslotObject};
 use crate::repo::objects::{get_named, list_ids};
@@ -46,6 +48,8 @@ pub(super) struct Found {
     pub(super) repository: RepositoryId,
     pub(super) secret: SlotSecret,
     pub(super) branch: Branch,
+    /// All keyrings that were listed.
+    pub(super) listed: BTreeSet<KeyringId>,
 }
 
 /// The slot that leads to the newest generation. An old slot that a crash left behind, or that someone put
@@ -65,7 +69,8 @@ pub(super) fn find_slot(store: &dyn Store, repository: Option<RepositoryId>, pas
         };
         match stored.newest(&secret) {
             Ok(branch) if best.as_ref().is_none_or(|best| branch.rank() > best.branch.rank()) => {
-                best = Some(Found { slot: id, repository: slot.repository, secret, branch });
+                let listed = stored.listed.clone();
+                best = Some(Found { slot: id, repository: slot.repository, secret, branch, listed });
             }
             Ok(_) => {}
             Err(error @ RepoError::NeedsNewer { .. }) => return Err(error),

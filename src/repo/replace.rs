@@ -1,0 +1,151 @@
+//! Replacing index segments: fewer and without packs that are about to go (format-spec, "Prune", D8).
+//!
+//! Only segments that list such a pack, or are small, are rewritten: leaving another as it is says the same as
+//! writing it again.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::error::{RepoError, Result};
+use super::session::Announced;
+use super::{ActiveSegment, Repository};
+use crate::format::codec::Ascending;
+use crate::format::control::{Lineage, Signature};
+use crate::format::extras::Extras;
+use crate::format::limits::{SEGMENT_PACKS_MAX, SEGMENT_REPLACES_MAX};
+use crate::format::pack::Placed;
+use crate::format::segment::{BlobRecord, PackRecord, Segment, SegmentHeader};
+use crate::id::{IndexId, PackId, SessionId};
+
+/// A segment of fewer blobs is small.
+const SMALL: u32 = 1 << 16;
+/// So many small segments are worth merging.
+const MANY: usize = 8;
+/// A merged segment is closed when it lists so many blobs: some ten megabytes.
+const FULL: usize = 1 << 18;
+
+/// What replacing did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Replaced {
+    /// Segments that were replaced and deleted.
+    pub removed: u64,
+    /// Segments that were put instead.
+    pub written: u64,
+}
+
+impl Repository {
+    /// Replaces the segments that list one of `omit`, without it, and merges small ones when they are many. The
+    /// view must just have been brought up to date. Segments of `live` sessions are left alone.
+    ///
+    /// # Errors
+    ///
+    /// [`RepoError::Missing`] if a segment vanished meanwhile: someone else replaced it, look again.
+    pub fn replace_segments(
+        &self,
+        session: &Announced,
+        omit: &HashSet<PackId>,
+        live: &HashSet<SessionId>,
+    ) -> Result<Replaced> {
+        let (chosen, mut replaces) = {
+            let view = self.view();
+            (choose(view.segments().filter(|segment| !live.contains(&segment.session)), omit), view.replaced())
+        };
+        if chosen.is_empty() {
+            return Ok(Replaced::default());
+        }
+        replaces.extend(&chosen);
+        replaces.truncate(SEGMENT_REPLACES_MAX);
+        let mut merge = Merge { repository: self, session: session.id(), packs: BTreeMap::new(), blobs: 0, written: 0 };
+        let mut seen = HashSet::new();
+        for id in &chosen {
+            merge.take(self.objects().get::<Segment>(id)?, omit, &mut seen)?;
+        }
+        merge.put(&replaces)?;
+        let written = merge.written;
+        for id in &replaces {
+            self.objects().delete::<Segment>(id)?;
+        }
+        self.refresh_index()?;
+        Ok(Replaced { removed: replaces.len() as u64, written })
+    }
+
+    /// Whether small segments are so many that merging them is worth it.
+    pub fn has_many_small_segments(&self) -> bool {
+        self.view().segments().filter(|segment| segment.blobs < SMALL).count() >= MANY
+    }
+}
+
+/// The segments to rewrite.
+fn choose(segments: impl Iterator<Item = ActiveSegment>, omit: &HashSet<PackId>) -> BTreeSet<IndexId> {
+    let (mut chosen, mut small) = (BTreeSet::new(), Vec::new());
+    for segment in segments {
+        if segment.packs.iter().any(|pack| omit.contains(&pack.id)) {
+            chosen.insert(segment.id);
+        } else if segment.blobs < SMALL {
+            small.push(segment.id);
+        }
+    }
+    if small.len() >= MANY {
+        chosen.extend(small);
+    }
+    chosen
+}
+
+/// Segments in the making, one at a time.
+struct Merge<'r> {
+    repository: &'r Repository,
+    session: SessionId,
+    packs: BTreeMap<PackId, (PackRecord, Vec<Placed>)>,
+    blobs: usize,
+    written: u64,
+}
+
+impl Merge<'_> {
+    /// Takes what a segment lists but `omit`, and what was taken before.
+    fn take(&mut self, segment: Segment, omit: &HashSet<PackId>, seen: &mut HashSet<PackId>) -> Result<()> {
+        let Segment { header, records } = segment;
+        let mut placed: Vec<Vec<Placed>> = vec![Vec::new(); header.packs.len()];
+        for record in records {
+            if let Some(placed) = placed.get_mut(record.pack as usize) {
+                placed.push(record.placed);
+            }
+        }
+        for (pack, placed) in header.packs.iter().zip(placed) {
+            if omit.contains(&pack.id) || !seen.insert(pack.id) {
+                continue;
+            }
+            self.blobs += placed.len();
+            self.packs.insert(pack.id, (*pack, placed));
+            if self.blobs >= FULL || self.packs.len() >= SEGMENT_PACKS_MAX {
+                self.put(&[])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts what was taken. Each pack is listed whole; the last segment names what all of them replace.
+    fn put(&mut self, replaces: &[IndexId]) -> Result<()> {
+        self.blobs = 0;
+        let (mut packs, mut records) = (Vec::new(), Vec::new());
+        for (number, (pack, placed)) in std::mem::take(&mut self.packs).into_values().enumerate() {
+            packs.push(pack);
+            let number = u32::try_from(number).map_err(|_| too_many())?;
+            records.extend(placed.into_iter().map(|placed| BlobRecord { placed, pack: number }));
+        }
+        let header = SegmentHeader {
+            session: self.session,
+            lineage: Lineage::default(),
+            replaces: Ascending::new(replaces.to_vec()).map_err(|_| too_many())?,
+            packs: Ascending::new(packs).map_err(|_| too_many())?,
+            blobs: 0,
+            signature: Signature::default(),
+            extras: Extras::default(),
+        };
+        self.repository.objects().put(&Segment::new(header, records))?;
+        self.written += 1;
+        Ok(())
+    }
+}
+
+fn too_many() -> RepoError {
+    RepoError::Refused("an index segment would list more than one can hold".into())
+}

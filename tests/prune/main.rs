@@ -1,0 +1,13 @@
+//! What a prune promises: what a snapshot needs stays, what nobody needs goes, and neither crashes nor
+//! others at work change that.
+
+#[path = "../backup/support.rs"]
+#[allow(dead_code)]
+mod support;
+
+mod cast;
+mod crashes;
+mod packs;
+mod scene;
+mod schedules;
+mod stage;
