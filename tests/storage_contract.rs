@@ -115,6 +115,7 @@ for_every_store!(
     a_lister_may_use_the_store,
     a_listing_shows_what_was_there_throughout,
     a_staged_object_appears_whole_when_it_is_committed,
+    an_object_of_many_parts_comes_back_whole,
     a_staged_object_that_is_dropped_leaves_nothing,
     a_staged_object_replaces_what_was_there,
     a_staged_object_may_be_empty,

@@ -42,6 +42,27 @@ fn webdav_survives_cuts_too() {
 }
 
 #[test]
+fn sftp_survives_cuts_too() {
+    let scene = scene_at(Kind::Sftp);
+    scene.run("backup source --as /source").succeeds();
+    let proxy = Proxy::failing(scene.spot.port, |n| if n < 2 { Fate::CutDown(100_000) } else { Fate::Pass });
+    let ran = scene.run_at(&scene.spot.through(proxy.port), "check --read-data");
+    assert!(proxy.faults() > 0, "nothing failed");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+}
+
+#[test]
+fn an_ssh_server_that_is_not_there_or_not_known_is_said_to_be() {
+    let scene = Scene::at(spot(Kind::Sftp));
+    let ran = scene.run_at(&scene.spot.through(free_port()), "snapshots").ends(1);
+    assert_eq!(ran.stderr.trim_end().lines().count(), 1, "{}", ran.stderr);
+    let mut strict = scene.spot.through(Proxy::to(scene.spot.port).port);
+    strict.options.retain(|(key, _)| key != "known-hosts");
+    let ran = scene.run_at(&strict, "snapshots").ends(1).complains("ost key");
+    assert_eq!(ran.stderr.trim_end().lines().count(), 1, "{}", ran.stderr);
+}
+
+#[test]
 fn a_request_that_hangs_is_cut_and_tried_again() {
     survives(Kind::S3, |n| if n == 1 { Fate::Stall(0) } else { Fate::Pass });
 }

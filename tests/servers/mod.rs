@@ -92,7 +92,7 @@ pub fn spot(kind: Kind) -> Spot {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let prefix = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
     match kind {
-        Kind::S3 => s3_spot(moto().port, &prefix),
+        Kind::S3 => other_s3(&prefix).unwrap_or_else(|| s3_spot(moto().port, &prefix)),
         Kind::Azblob => azurite_spot(azurite().port, &prefix),
         Kind::Gcs => Spot {
             address: format!("gs://bucket/{prefix}"),
@@ -103,6 +103,17 @@ pub fn spot(kind: Kind) -> Spot {
         Kind::Sftp => ssh::spot(&prefix),
         Kind::Webdav => apache::spot(&prefix),
     }
+}
+
+/// In place of moto, any S3 server on this machine that runs already and has a bucket called `bucket`:
+/// `KEEPSTONE_TEST_S3="PORT ACCESS_KEY SECRET_KEY"`. Ceph's RGW and MinIO are tried so.
+fn other_s3(prefix: &str) -> Option<Spot> {
+    let said = std::env::var("KEEPSTONE_TEST_S3").ok()?;
+    let [port, id, secret] = said.split_whitespace().collect::<Vec<_>>()[..] else { panic!("PORT KEY SECRET") };
+    let mut spot = s3_spot(port.parse().unwrap(), &format!("{}/{prefix}", std::process::id()));
+    spot.variables[1].1 = id.to_owned();
+    spot.variables[2].1 = secret.to_owned();
+    Some(spot)
 }
 
 /// A place in the bucket of an S3 server on that port.

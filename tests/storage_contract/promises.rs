@@ -228,6 +228,19 @@ pub fn a_staged_object_appears_whole_when_it_is_committed(store: &impl Store) {
     assert_eq!(names(store, ""), ["packs/ab/ab01"]);
 }
 
+/// Longer than what any store takes in one piece.
+pub fn an_object_of_many_parts_comes_back_whole(store: &impl Store) {
+    let bytes = pattern((30 << 20) + 12_345);
+    let mut staged = store.stage().unwrap();
+    for piece in bytes.chunks(3 << 20) {
+        staged.write(piece).unwrap();
+    }
+    staged.commit(&name("packs/ab/ab01")).unwrap();
+    assert_eq!(store.len(&name("packs/ab/ab01")).unwrap(), bytes.len() as u64);
+    assert!(store.get_range(&name("packs/ab/ab01"), (8 << 20) - 5, 100).unwrap() == bytes[(8 << 20) - 5..][..100]);
+    assert!(store.get(&name("packs/ab/ab01"), 1 << 30).unwrap() == bytes);
+}
+
 pub fn a_staged_object_that_is_dropped_leaves_nothing(store: &impl Store) {
     let mut staged = store.stage().unwrap();
     staged.write(b"bytes").unwrap();

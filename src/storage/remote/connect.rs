@@ -11,14 +11,10 @@ use opendal::services::{Azblob, Gcs, S3, Sftp, Webdav};
 use opendal::{HttpTransporter, OperationContext, Operator};
 
 use super::super::limit::Limits;
+use super::again::{FIRST_WAIT, LONGEST_WAIT};
 use super::options::{self, KnownHosts, Options, Secret, Variables};
 use super::transport::Transport;
 use super::{Address, Bucket, Host};
-
-/// Retries begin this long after a failure, and wait twice as long each time, give or take.
-pub(super) const FIRST_WAIT: Duration = Duration::from_millis(300);
-/// No retry waits longer than this.
-pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// The store cannot even be asked: something is missing, or makes no sense.
 #[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
@@ -72,7 +68,12 @@ pub(super) fn clients(
             let wait_ms = event.retry_after.as_millis();
             tracing::info!("{} is tried again in {wait_ms} ms: {}", event.op, event.err.message());
         });
-    Ok(Clients { steady: once.clone().layer(retry), once })
+    let steady = match address {
+        // Whole operations are tried again, by ourselves.
+        Address::Sftp(_) => once.clone(),
+        _ => once.clone().layer(retry),
+    };
+    Ok(Clients { steady, once })
 }
 
 /// No redirects: a signed request is good for one host. Proxies as the environment says.

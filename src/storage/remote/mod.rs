@@ -6,8 +6,10 @@
 //! comes to be there whole or not at all, [`trouble`] what their answers mean.
 
 mod address;
+mod again;
 mod connect;
 mod options;
+mod renamed;
 mod spool;
 mod ssh;
 mod transport;
@@ -18,9 +20,10 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use futures::TryStreamExt;
-use opendal::{Buffer, EntryMode, Error, ErrorKind, Operator};
+use opendal::{Buffer, EntryMode, Error, ErrorKind, Metadata, Operator};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
@@ -28,10 +31,11 @@ use super::limit::Limits;
 use super::name::check_directory;
 use super::{Listed, ObjectName, Result, Staged, Store, StoreError};
 pub use address::{Address, BadAddress, Bucket, Host};
+use again::closed;
 pub use connect::BadSetup;
 use connect::Clients;
 pub use options::{BadOption, KnownHosts, Options, Secret, Variables};
-use spool::Spool;
+use spool::{Source, Spool};
 use trouble::store_error;
 
 /// Shared by all stores of a process; never dropped, because a store may be dropped anywhere.
@@ -53,6 +57,8 @@ struct Shared {
     publish: Publish,
     /// How often what may pass is tried again.
     retries: usize,
+    /// A transfer in which nothing has moved for so long is cut.
+    patience: Duration,
     /// Requests at a time.
     turns: Semaphore,
     uploads: Semaphore,
@@ -93,6 +99,7 @@ impl RemoteStore {
             runtime,
             publish,
             retries: options.retries,
+            patience: options.timeout,
             turns: Semaphore::new(options.connections),
             uploads: Semaphore::new(UPLOAD_BUDGET_KIB as usize),
             ensured: tokio::sync::Mutex::default(),
@@ -115,17 +122,31 @@ impl RemoteStore {
     }
 
     /// Runs one request, or a few that belong together, when it is their turn.
-    fn run<T>(&self, work: impl Future<Output = Opendal<T>>) -> Opendal<T> {
+    fn run<T>(&self, work: impl AsyncFn() -> Opendal<T>) -> Opendal<T> {
+        self.0.runtime.block_on(async {
+            let _turn = self.0.turns.acquire().await.map_err(|_| closed())?;
+            match &self.0.publish {
+                // What opendal tries again of a file that it was writing may stand in it twice.
+                Publish::Renamed(_) => self.0.again(work).await,
+                Publish::Whole | Publish::WholeInDirectory => work().await,
+            }
+        })
+    }
+}
+
+impl RemoteStore {
+    fn is_below_an_object(&self, name: &ObjectName) -> bool {
+        let (dir, _) = name.split();
+        matches!(self.0.publish, Publish::WholeInDirectory)
+            && self.run_once(self.0.stat(dir)).is_ok_and(|metadata| metadata.is_file())
+    }
+
+    fn run_once<T>(&self, work: impl Future<Output = Opendal<T>>) -> Opendal<T> {
         self.0.runtime.block_on(async {
             let _turn = self.0.turns.acquire().await.map_err(|_| closed())?;
             work.await
         })
     }
-}
-
-/// A semaphore that nobody closes was closed.
-fn closed() -> Error {
-    Error::new(ErrorKind::Unexpected, "the store was closed")
 }
 
 impl Store for RemoteStore {
@@ -134,7 +155,7 @@ impl Store for RemoteStore {
     }
 
     fn get(&self, name: &ObjectName, max_len: u64) -> Result<Vec<u8>> {
-        match self.run(self.0.get(name.as_str(), max_len)) {
+        match self.run(async || self.0.get(name.as_str(), max_len).await) {
             Ok(Got::All(bytes)) => Ok(bytes),
             Ok(Got::TooLong(len)) => Err(StoreError::TooLong { name: name.clone(), place: self.place(), len, max_len }),
             Err(error) => Err(self.read_failed(name, &error)),
@@ -142,23 +163,25 @@ impl Store for RemoteStore {
     }
 
     fn get_range(&self, name: &ObjectName, offset: u64, len: u64) -> Result<Vec<u8>> {
-        self.run(self.0.get_range(name.as_str(), offset, len)).map_err(|error| self.read_failed(name, &error))
+        self.run(async || self.0.get_range(name.as_str(), offset, len).await)
+            .map_err(|error| self.read_failed(name, &error))
     }
 
     fn len(&self, name: &ObjectName) -> Result<u64> {
         let metadata =
-            self.run(self.0.clients.steady.stat(name.as_str())).map_err(|error| self.read_failed(name, &error))?;
+            self.run(async || self.0.stat(name.as_str()).await).map_err(|error| self.read_failed(name, &error))?;
         if metadata.is_file() { Ok(metadata.content_length()) } else { Err(self.missing(name)) }
     }
 
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
         let body = Buffer::from(bytes.to_vec());
-        self.run(self.0.put(&self.0.clients.steady, name, body)).map_err(|error| self.failed("put", name, &error))
+        self.run(async || self.0.put(&self.0.clients.steady, name, body.clone()).await)
+            .map_err(|error| self.failed("put", name, &error))
     }
 
     fn put_once(&self, name: &ObjectName, bytes: &[u8]) -> Result<()> {
         let body = Buffer::from(bytes.to_vec());
-        self.run(self.0.put(&self.0.clients.once, name, body)).map_err(|error| self.failed("put", name, &error))
+        self.run_once(self.0.put(&self.0.clients.once, name, body)).map_err(|error| self.failed("put", name, &error))
     }
 
     fn stage(&self) -> Result<Box<dyn Staged>> {
@@ -167,8 +190,10 @@ impl Store for RemoteStore {
     }
 
     fn delete(&self, name: &ObjectName) -> Result<()> {
-        match self.run(self.0.clients.steady.delete(name.as_str())) {
+        match self.run(async || self.0.patiently(self.0.clients.steady.delete(name.as_str())).await) {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),
+            // Below an object there is nothing; some servers make an error of being asked.
+            Err(_) if self.is_below_an_object(name) => Ok(()),
             Err(error) => Err(self.failed("delete", name, &error)),
             Ok(()) => Ok(()),
         }
@@ -208,10 +233,14 @@ enum Got {
 }
 
 impl Shared {
+    async fn stat(&self, path: &str) -> Opendal<Metadata> {
+        self.patiently(self.clients.steady.stat(path)).await
+    }
+
     async fn get(&self, path: &str, max_len: u64) -> Opendal<Got> {
         let reader = self.clients.steady.reader(path).await?;
         let mut pieces = reader.into_stream(..).await?;
-        let said = match pieces.metadata().await {
+        let said = match self.patiently(pieces.metadata()).await {
             Ok(metadata) => Some(metadata.content_length()),
             // Not every kind of store says so before it is asked.
             Err(error) if error.kind() == ErrorKind::Unsupported => None,
@@ -221,9 +250,9 @@ impl Shared {
             return Ok(Got::TooLong(len));
         }
         let mut bytes = Vec::new();
-        while let Some(piece) = pieces.try_next().await? {
+        while let Some(piece) = self.patiently(pieces.try_next()).await? {
             if (bytes.len() + piece.len()) as u64 > max_len {
-                return Ok(Got::TooLong(self.clients.steady.stat(path).await?.content_length()));
+                return Ok(Got::TooLong(self.stat(path).await?.content_length()));
             }
             append(&mut bytes, piece);
         }
@@ -236,7 +265,7 @@ impl Shared {
     async fn get_range(&self, path: &str, offset: u64, len: u64) -> Opendal<Vec<u8>> {
         // Beyond what any object has, or nothing at all: only whether it is there has to be found out.
         if offset > i64::MAX as u64 || len == 0 {
-            return self.clients.steady.stat(path).await.map(|_| Vec::new());
+            return self.stat(path).await.map(|_| Vec::new());
         }
         let reader = self.clients.steady.reader(path).await?;
         let mut bytes = Vec::new();
@@ -245,14 +274,14 @@ impl Shared {
             None => reader.into_stream(offset..).await?,
         };
         loop {
-            match pieces.try_next().await {
+            match self.patiently(pieces.try_next()).await {
                 Ok(Some(piece)) if (bytes.len() + piece.len()) as u64 > len => return Err(ignores_ranges()),
                 Ok(Some(piece)) => append(&mut bytes, piece),
                 Ok(None) => return Ok(bytes),
                 Err(error) if error.kind() == ErrorKind::NotFound || trouble::is_noted(&error) => return Err(error),
                 // Where the object ends, or begins to be too short, each kind of store has its own word for it.
                 Err(error) => {
-                    let there = self.clients.steady.stat(path).await?.content_length();
+                    let there = self.stat(path).await?.content_length();
                     let is_all = there.saturating_sub(offset).min(len) == bytes.len() as u64;
                     return if is_all { Ok(bytes) } else { Err(error) };
                 }
@@ -267,20 +296,7 @@ impl Shared {
                 self.ensure_directory(name).await?;
                 client.write(name.as_str(), body).await.map(drop)
             }
-            Publish::Renamed(syncer) => {
-                let temporary = temporary_name()?;
-                let written = async {
-                    client.write(&temporary, body).await?;
-                    syncer.sync(&temporary).await?;
-                    client.rename(&temporary, name.as_str()).await
-                };
-                let result = written.await;
-                if result.is_err() {
-                    // What cannot be removed now is left behind; nobody takes it for an object.
-                    let _ = self.clients.once.delete(&temporary).await;
-                }
-                result
-            }
+            Publish::Renamed(syncer) => self.put_renamed(syncer, name, &Source::Bytes(&body)).await,
         }
     }
 
@@ -313,14 +329,6 @@ fn ignores_ranges() -> Error {
     Error::new(ErrorKind::Unexpected, "it sent more than was asked for: it does not know how to read parts of objects")
 }
 
-/// Begins with a dot, which no object's name does.
-fn temporary_name() -> Opendal<String> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random)
-        .map_err(|error| Error::new(ErrorKind::Unexpected, format!("no randomness: {error}")))?;
-    Ok(format!("tmp/.{:032x}", u128::from_le_bytes(random)))
-}
-
 impl fmt::Debug for RemoteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RemoteStore({})", self.0.address)
@@ -349,7 +357,7 @@ impl Staged for StagedRemote {
     fn commit(self: Box<Self>, name: &ObjectName) -> Result<()> {
         let StagedRemote { store, spool } = *self;
         let spool = spool.ok_or_else(|| store.spool_failed(broken()))?;
-        store.run(store.0.upload(spool, name)).map_err(|error| store.failed("put", name, &error))
+        store.run(async || store.0.upload(&spool, name).await).map_err(|error| store.failed("put", name, &error))
     }
 }
 

@@ -34,6 +34,11 @@ impl Syncer {
         Syncer { destination: ssh_destination(host), root, builder, connection: Mutex::new(None) }
     }
 
+    /// Where it connects to.
+    pub(super) fn destination(&self) -> &str {
+        &self.destination
+    }
+
     /// Returns when the file's bytes are on the server's medium. A server that cannot say so is taken at its word
     /// that what was closed is kept.
     pub(super) async fn sync(&self, path: &str) -> Opendal<()> {
@@ -68,5 +73,5 @@ async fn sync_file(sftp: &Sftp, path: &str) -> Result<(), SftpError> {
 }
 
 fn failed(error: &dyn std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Unexpected, format!("the file could not be synced: {error}"))
+    Error::new(ErrorKind::Unexpected, format!("the file could not be synced: {error}")).set_temporary()
 }

@@ -4,12 +4,9 @@
 //! directory it was in had ended, and one that it may not read it leaves out. A listing that leaves something out
 //! is how data is lost.
 
-use std::time::Duration;
-
 use futures::TryStreamExt;
 use opendal::{EntryMode, Error, ErrorKind, Operator};
 
-use super::connect::{FIRST_WAIT, LONGEST_WAIT};
 use super::{Opendal, RemoteStore};
 use crate::storage::{Listed, ObjectName, Result};
 
@@ -25,8 +22,9 @@ impl RemoteStore {
     pub(super) fn list_tree(&self, dir: &str, each: &mut dyn FnMut(Listed) -> Result<()>) -> Result<()> {
         let mut open = vec![dir.to_owned()];
         while let Some(dir) = open.pop() {
-            let found =
-                self.run(self.0.directory(&dir)).map_err(|error| self.failed("list", format!("/{dir}"), &error))?;
+            let found = self
+                .run(async || self.0.again(async || self.0.directory(&dir).await).await)
+                .map_err(|error| self.failed("list", format!("/{dir}"), &error))?;
             open.extend(found.below.into_iter().map(|name| name.to_string()));
             for object in found.objects {
                 each(object)?;
@@ -38,32 +36,11 @@ impl RemoteStore {
 
 impl super::Shared {
     async fn directory(&self, dir: &str) -> Opendal<Directory> {
-        let mut tried = 0;
-        loop {
-            let client = self.clients.once.clone();
-            // In a task of its own: opendal's SFTP panics at a name that is not UTF-8.
-            let listed = self.runtime.spawn(list_once(client, dir.to_owned())).await;
-            let listed = listed.unwrap_or_else(|_| Err(Error::new(ErrorKind::Unexpected, "a name in it is not UTF-8")));
-            match listed {
-                Err(error) if error.is_temporary() && tried < self.retries => {
-                    tracing::info!("/{dir} is listed again: {}", error.message());
-                    tokio::time::sleep(wait(tried)).await;
-                    tried += 1;
-                }
-                Err(error) if tried > 0 => return Err(error.set_persistent()),
-                listed => return listed,
-            }
-        }
+        // In a task of its own: opendal's SFTP panics at a name that is not UTF-8.
+        let task = self.runtime.spawn(list_once(self.clients.once.clone(), dir.to_owned()));
+        let listed = self.patiently(async { Ok(task.await) }).await?;
+        listed.unwrap_or_else(|_| Err(Error::new(ErrorKind::Unexpected, "a name in it is not UTF-8")))
     }
-}
-
-/// Doubles, up to a bound, and is longer at random, so that many clients do not come back at once.
-fn wait(tried: usize) -> Duration {
-    let doubled = FIRST_WAIT.saturating_mul(1 << tried.min(10)).min(LONGEST_WAIT);
-    let mut chance = [0];
-    // Without chance it is only less well spread.
-    let _ = getrandom::fill(&mut chance);
-    doubled + doubled.mul_f64(f64::from(chance[0]) / 256.0)
 }
 
 async fn list_once(client: Operator, dir: String) -> Opendal<Directory> {
