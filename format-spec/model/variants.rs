@@ -56,7 +56,6 @@ pub fn variants() -> Vec<(&'static str, Cfg)> {
         relook: false,
     };
     let h = Cfg { hard: true, ..w };
-    let q = Cfg { ctx: 7, ..w };
     let r = Cfg {
         tomb: true,
         recfirst: true,

@@ -53,7 +53,7 @@ use crate::crypto::{Chance, Keyset};
 use crate::format::envelope::ObjectKind;
 use crate::format::keys::Settings;
 use crate::format::segment::Segment;
-use crate::id::{IndexId, RepositoryId};
+use crate::id::{IndexId, PackId, RepositoryId};
 use crate::storage::{Store, StoreError};
 use closings::Closings;
 use metacache::MetaCache;
@@ -330,6 +330,10 @@ impl index::Source for Segments<'_> {
 
     fn counts(&self, id: &IndexId, epoch: u32) -> Result<bool> {
         self.0.counts(ObjectKind::Index, epoch, &id.of_any())
+    }
+
+    fn has_pack(&self, pack: &PackId) -> bool {
+        self.0.store().len(&names::pack(pack)).is_ok()
     }
 }
 

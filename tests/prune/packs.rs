@@ -118,3 +118,25 @@ fn an_empty_repository_is_pruned_to_nothing() {
     assert_eq!(names(&store, "packs/"), []);
     assert_sound(&store);
 }
+
+#[test]
+fn a_machine_that_missed_two_prunes_sees_no_rollback_in_them_and_one_in_a_lost_segment() {
+    let (store, cache, other) = (MemoryStore::new(), scratch(), scratch());
+    make(&store);
+    let mut promised = Promised::default();
+    let mut ids = Vec::new();
+    for night in 0..4 {
+        ids.push(promised.back_up(&open(store.clone(), cache.path()), files(night * 50..night * 50 + 60, 4000)));
+    }
+    drop(open(store.clone(), other.path()));
+    for id in &ids[..2] {
+        promised.0.remove(id);
+        forget(&store, id);
+        assert!(pruned(&open(store.clone(), cache.path())).replaced.removed > 0);
+    }
+    assert_eq!(open(store.clone(), other.path()).first_sync().vanished, []);
+
+    let lost = names(&store, "index/");
+    store.remove(&lost[0]);
+    assert_eq!(open(store, other.path()).first_sync().vanished.len(), 1);
+}

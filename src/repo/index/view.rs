@@ -37,7 +37,12 @@ pub trait Source {
     fn get(&self, id: &IndexId) -> Result<(Segment, u32)>;
     /// Whether it still counts: epochs close, and a segment that was applied before may have been planted.
     fn counts(&self, id: &IndexId, epoch: u32) -> Result<bool>;
+    /// Whether a pack is in the store.
+    fn has_pack(&self, pack: &PackId) -> bool;
 }
+
+/// Packs of a segment that vanished which are looked for.
+const PROBED: usize = 16;
 
 /// A pack as the index lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +122,7 @@ impl IndexView {
         let listed: BTreeSet<IndexId> = listed.iter().copied().collect();
         let covered: BTreeSet<IndexId> = self.covered().map(|segment| segment.id).collect();
         let fresh: Vec<IndexId> = listed.difference(&covered).copied().collect();
-        report.applied = self.apply(fresh, source, &mut report.damaged)?;
+        report.applied = self.apply(fresh.clone(), source, &mut report.damaged)?;
         self.find_late(&listed, source)?;
         let late = std::mem::take(&mut self.late);
         let counts = |id: &IndexId| listed.contains(id) && !late.contains_key(id);
@@ -127,14 +132,38 @@ impl IndexView {
             .filter(|segment| counts(&segment.id))
             .flat_map(|segment| segment.replaces.iter().copied())
             .collect();
-        report.vanished =
+        let mut vanished: Vec<IndexId> =
             covered.iter().filter(|id| !listed.contains(*id) && !replaced.contains(*id)).copied().collect();
         self.mark_live(|id| counts(id) && !replaced.contains(id));
+        if self.replace_unseen(&fresh, &covered) {
+            vanished.retain(|id| self.left_something(id, source));
+        }
+        report.vanished = vanished;
         report.late = late.iter().filter(|(id, _)| listed.contains(*id)).map(|(id, why)| (*id, why.clone())).collect();
         self.late = late;
         self.tidy()?;
         self.listed = listed;
         Ok(report)
+    }
+
+    /// Whether one of the `fresh` segments replaces one that this machine never saw: then segments came and went
+    /// meanwhile, and one that it had seen may have been replaced by one that is gone as well.
+    fn replace_unseen(&self, fresh: &[IndexId], seen: &BTreeSet<IndexId>) -> bool {
+        let fresh: BTreeSet<&IndexId> = fresh.iter().collect();
+        let mut new = self.covered().filter(|segment| fresh.contains(&segment.id));
+        new.any(|segment| segment.replaces.iter().any(|id| !seen.contains(id) && !fresh.contains(id)))
+    }
+
+    /// Whether a segment that vanished listed a pack that is there, and that no segment lists any more. One that
+    /// was replaced honestly did not: its packs are listed elsewhere, or are gone.
+    fn left_something(&self, id: &IndexId, source: &dyn Source) -> bool {
+        let listed = self.packs();
+        let levels = self.levels.iter().filter_map(|level| {
+            let segment = level.segments.iter().find(|segment| segment.id == *id)?;
+            Some(segment.packs.iter().filter_map(|number| level.packs.get(*number as usize)))
+        });
+        let unlisted = levels.flatten().map(|pack| pack.id).filter(|pack| !listed.contains_key(pack));
+        unlisted.take(PROBED).any(|pack| source.has_pack(&pack))
     }
 
     /// Throws away what was built so far: it is not believed any more.

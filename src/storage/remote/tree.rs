@@ -1,4 +1,4 @@
-//! Listing where there are directories: one at a time, each wholly or not at all.
+//! Touches the world. Listing where there are directories: one at a time, each wholly or not at all.
 //!
 //! opendal can walk a tree by itself, and is not asked to: tried again after an error it goes on as if the
 //! directory it was in had ended, and one that it may not read it leaves out. A listing that leaves something out
