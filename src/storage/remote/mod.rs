@@ -2,8 +2,8 @@
 //! through opendal.
 //!
 //! The rest of keepstone is threads; this module keeps a small runtime of its own to itself. What the kinds of
-//! stores do differently is said in one place each: [`connect`] knows how to reach them, [`Publish`] how an object
-//! comes to be there whole or not at all, [`trouble`] what their answers mean.
+//! stores do differently is said in one place each: `connect` knows how to reach them, `Publish` how an object
+//! comes to be there whole or not at all, `trouble` what their answers mean.
 
 mod address;
 mod again;
