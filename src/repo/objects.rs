@@ -122,6 +122,8 @@ impl Objects {
         }
         let id = Id::of_stored(sealed.as_stored());
         put(&names::of::<T>(&id), sealed.as_stored())?;
+        // We shall read it again: the next backup asks what the last snapshot was.
+        self.small.put::<T>(&id, sealed.as_stored());
         Ok(Durable::after_put(id))
     }
 

@@ -33,7 +33,7 @@ fn connections_that_are_cut_while_receiving_are_made_anew() {
 #[test]
 fn connections_that_are_cut_while_sending_are_made_anew() {
     // Late enough for the announcement of a session, which is never sent twice, and in the midst of a pack.
-    survives(Kind::S3, |n| if n % 4 != 3 { Fate::CutUp(100_000) } else { Fate::Pass });
+    survives(Kind::S3, |n| if n % 4 != 1 { Fate::CutUp(100_000) } else { Fate::Pass });
 }
 
 #[test]
