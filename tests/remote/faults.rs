@@ -45,7 +45,7 @@ fn webdav_survives_cuts_too() {
 fn sftp_survives_cuts_too() {
     let scene = scene_at(Kind::Sftp);
     scene.run("backup source --as /source").succeeds();
-    let proxy = Proxy::failing(scene.spot.port, |n| if n < 2 { Fate::CutDown(100_000) } else { Fate::Pass });
+    let proxy = Proxy::failing(scene.spot.port, |n| if n < 5 { Fate::CutDown(100_000) } else { Fate::Pass });
     let ran = scene.run_at(&scene.spot.through(proxy.port), "check --read-data");
     assert!(proxy.faults() > 0, "nothing failed");
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
