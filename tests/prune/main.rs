@@ -7,8 +7,10 @@ mod support;
 
 mod cast;
 mod crashes;
+mod hostile;
 mod packs;
 mod scene;
 mod schedules;
 mod scripts;
+mod sequences;
 mod stage;

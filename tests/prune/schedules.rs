@@ -9,7 +9,7 @@ use crate::scene::scratch;
 const SCHEDULES: u64 = 1500;
 const SECONDS: &str = "KEEPSTONE_TEST_SCHEDULES_SECS";
 /// Begins with this one instead of 0.
-const FIRST: &str = "KEEPSTONE_TEST_SEED";
+pub const FIRST: &str = "KEEPSTONE_TEST_SEED";
 
 /// Numbers from a seed.
 pub struct Numbers(u64);
@@ -89,7 +89,7 @@ fn play(seed: u64) {
     play.end();
 }
 
-fn number(name: &str) -> Option<u64> {
+pub fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
