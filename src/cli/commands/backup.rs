@@ -263,16 +263,24 @@ fn elapsed(from: Time, to: Time) -> Duration {
 }
 
 fn summarize(context: &Context, report: &BackupReport) -> Result<(), Failure> {
-    let summary = &report.summary;
-    let took = elapsed(report.started, report.finished);
-    let files = summary.files_new + summary.files_changed + summary.files_unmodified;
-    let (outcome, id) = match report.outcome {
-        Outcome::Saved(id) => ("saved", Some(id)),
-        Outcome::Unchanged => ("unchanged", None),
-        Outcome::DryRun => ("dry_run", None),
-    };
     if open::is_json(context) {
-        return context.out().json(&SummaryJson {
+        return context.out().json(&SummaryJson::of(report));
+    }
+    match context.output().volume {
+        Volume::Quiet => Ok(()),
+        _ => print(context, report),
+    }
+}
+
+impl SummaryJson<'_> {
+    fn of(report: &BackupReport) -> Self {
+        let summary = &report.summary;
+        let (outcome, id) = match report.outcome {
+            Outcome::Saved(id) => ("saved", Some(id)),
+            Outcome::Unchanged => ("unchanged", None),
+            Outcome::DryRun => ("dry_run", None),
+        };
+        SummaryJson {
             message_type: "summary",
             snapshot_id: id.map(|id| id.to_hex()),
             parent: report.parent.map(|id| id.to_hex()),
@@ -282,7 +290,7 @@ fn summarize(context: &Context, report: &BackupReport) -> Result<(), Failure> {
             files_unmodified: summary.files_unmodified,
             dirs: summary.dirs,
             others: summary.others,
-            total_files_processed: files,
+            total_files_processed: summary.files_new + summary.files_changed + summary.files_unmodified,
             total_bytes_processed: summary.bytes_processed,
             bytes_read: summary.bytes_read,
             data_blobs: summary.blobs_added,
@@ -291,13 +299,13 @@ fn summarize(context: &Context, report: &BackupReport) -> Result<(), Failure> {
             troubles: summary.troubles,
             backup_start: rfc3339(report.started),
             backup_end: rfc3339(report.finished),
-            total_duration: took.as_secs_f64(),
-        });
+            total_duration: elapsed(report.started, report.finished).as_secs_f64(),
+        }
     }
-    if context.output().volume == Volume::Quiet {
-        return Ok(());
-    }
-    let out = context.out();
+}
+
+fn print(context: &Context, report: &BackupReport) -> Result<(), Failure> {
+    let (out, summary) = (context.out(), &report.summary);
     match report.parent {
         Some(parent) => out.line(format_args!("compared with snapshot {}", parent.short()))?,
         None if report.resumed.is_some() => out.line("no earlier snapshot to compare with")?,
@@ -313,15 +321,15 @@ fn summarize(context: &Context, report: &BackupReport) -> Result<(), Failure> {
     out.line(format_args!("data:   {} in all, {} read", size(summary.bytes_processed), size(summary.bytes_read)))?;
     let verb = if report.outcome == Outcome::DryRun { "would be added" } else { "added to the repository" };
     out.line(format_args!("new:    {}, {} {verb}", size(summary.bytes_added), size(summary.bytes_stored)))?;
-    out.line(format_args!("time:   {}", duration(took)))?;
+    out.line(format_args!("time:   {}", duration(elapsed(report.started, report.finished))))?;
     match summary.troubles {
         0 => {}
         1 => out.line("one item could not be backed up as it is; see the warning above")?,
         many => out.line(format_args!("{many} items could not be backed up as they are; see the warnings above"))?,
     }
-    match id {
-        Some(id) => out.line(format_args!("snapshot {} saved", id.short())),
-        None if report.outcome == Outcome::Unchanged => out.line("nothing changed: no snapshot was made"),
-        None => out.line("dry run: nothing was written"),
+    match report.outcome {
+        Outcome::Saved(id) => out.line(format_args!("snapshot {} saved", id.short())),
+        Outcome::Unchanged => out.line("nothing changed: no snapshot was made"),
+        Outcome::DryRun => out.line("dry run: nothing was written"),
     }
 }
