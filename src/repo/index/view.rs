@@ -41,6 +41,8 @@ pub trait Source {
     fn has_pack(&self, pack: &PackId) -> bool;
 }
 
+/// Levels that are open while segments are applied, before they are merged.
+const LEVELS_OPEN: usize = 8;
 /// Packs of a segment that vanished which are looked for.
 const PROBED: usize = 16;
 
@@ -243,7 +245,8 @@ impl IndexView {
     fn push_level(&mut self, segments: Vec<FreshSegment>) -> Result<()> {
         let level = build::from_segments(&self.dir, segments).map_err(|error| local("write", &self.dir, error))?;
         self.levels.push(level);
-        Ok(())
+        // Each that is open takes memory: a first look at a large index must not open a hundred.
+        if self.levels.len() > LEVELS_OPEN { self.tidy() } else { Ok(()) }
     }
 
     fn covered(&self) -> impl Iterator<Item = &super::level::Covered> {
