@@ -1,6 +1,7 @@
 //! The report of a run: put after the snapshot is certain, and before anybody is told.
 
 use keepstone::format::control::{Run, RunStatus, Snapshot, SnapshotState};
+use keepstone::ops::backup::BackupError;
 use keepstone::repo::Repository;
 use keepstone::storage::{Fault, FaultyStore, MemoryStore, Verb};
 use tempfile::TempDir;
@@ -55,18 +56,19 @@ fn the_report_comes_after_the_snapshot_is_certain_and_before_the_session_ends() 
 }
 
 #[test]
-fn a_snapshot_is_good_even_if_its_run_cannot_be_reported() {
+fn a_backup_whose_run_cannot_be_reported_does_not_succeed_and_its_snapshot_is_whole() {
     let (store, cache) = (MemoryStore::new(), TempDir::new().unwrap());
     make(&store);
     let source = MemorySource::of([("a", b"1")]);
     let faulty = FaultyStore::new(store.clone())
         .fault(Fault::Fail, |call| call.verb == Verb::Put && call.name.starts_with("runs/"));
 
-    let report = back_up(&open(faulty.clone(), cache.path()), &source);
+    let (ended, _) = back_up_with(&open(faulty.clone(), cache.path()), &source, &options());
 
     assert_eq!(faulty.faults(), 1);
+    let Err(BackupError::Unreported(id)) = ended else { panic!("{ended:?}") };
     let fresh = fresh(&store);
-    assert_holds(&fresh, &saved(&report), &source);
+    assert_holds(&fresh, &id, &source);
     assert_eq!(runs(&fresh), []);
 }
 

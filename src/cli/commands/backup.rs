@@ -219,7 +219,7 @@ fn backup_failure(error: BackupError) -> Failure {
                 failure
             }
         }
-        BackupError::Source(_) => Failure::new(Exit::Failed, error.to_string()),
+        BackupError::Source(_) | BackupError::Unreported(_) => Failure::new(Exit::Failed, error.to_string()),
         BackupError::Interrupted { ref kept } => {
             let kept = match kept {
                 None => "there was nothing new to be kept".to_owned(),

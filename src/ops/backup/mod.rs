@@ -132,6 +132,9 @@ pub enum BackupError {
     /// The source cannot be backed up in part, and a part failed.
     #[error("{0}; no snapshot was made")]
     Source(Trouble),
+    /// The snapshot is there and whole, and no report vouches for it: what is lost of it later would not be called damage.
+    #[error("snapshot {} is stored and whole, but the report of this run could not be stored; run it again", .0.short())]
+    Unreported(SnapshotId),
     /// Asked to stop. The next run goes on from what was kept of this one.
     #[error("interrupted; no snapshot was made")]
     Interrupted {
@@ -198,7 +201,10 @@ pub fn backup<S: Source>(
                     Outcome::Saved(writer.commit(snapshot)?)
                 }
             };
-            writer.finish(&Ending { started, status, troubles, summary })?;
+            let is_reported = writer.finish(&Ending { started, status, troubles, summary })?;
+            if let (Outcome::Saved(id), false) = (outcome, is_reported) {
+                return Err(BackupError::Unreported(id));
+            }
             keeper.clear();
             outcome
         }

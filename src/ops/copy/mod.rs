@@ -98,8 +98,14 @@ pub fn copy(
     match result {
         Err(error) if !matches!(error, RepoError::Interrupted) => Err(error),
         ended => {
-            copying.writer.finish(&Ending { status, troubles, ..Ending::done(started) })?;
-            ended.map(|()| report)
+            let is_reported = copying.writer.finish(&Ending { status, troubles, ..Ending::done(started) })?;
+            ended?;
+            match is_reported {
+                true => Ok(report),
+                false => Err(RepoError::Refused(
+                    "what was copied is stored and whole, but the report of this run could not be stored".into(),
+                )),
+            }
         }
     }
 }
