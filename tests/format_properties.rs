@@ -16,6 +16,7 @@ use keepstone::format::envelope::{self, ObjectKind, Prefix};
 use keepstone::format::epochs::{Closing, EpochRecord};
 use keepstone::format::extras::Extras;
 use keepstone::format::keys::{Config, Key, Keyring, KeyringHeader, Keyslot, Settings, Slot};
+use keepstone::format::object_meta::Pairs;
 use keepstone::format::pack::{BlobHeader, BlobKind, Compression, Directory, Trailer};
 use keepstone::format::segment::Segment;
 use keepstone::format::tree::{Begun, HardLink, Time, TreeNode, Xattrs};
@@ -78,6 +79,7 @@ fn every_parser_has_one_encoding(bytes: &[u8]) -> Result<(), TestCaseError> {
     one_encoding::<ListNode>(bytes)?;
     one_encoding::<Content>(bytes)?;
     one_encoding::<Xattrs>(bytes)?;
+    one_encoding::<Pairs>(bytes)?;
     one_encoding::<HardLink>(bytes)?;
     one_encoding::<Begun>(bytes)?;
     has_one_encoding(bytes, Segment::from_bytes(bytes).map(|segment| segment.to_bytes()))?;
@@ -152,6 +154,11 @@ proptest! {
 
     #[test]
     fn every_content_comes_back(value in values::content()) {
+        comes_back(&value)?;
+    }
+
+    #[test]
+    fn every_set_of_pairs_comes_back(value in values::pairs()) {
         comes_back(&value)?;
     }
 

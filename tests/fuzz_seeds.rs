@@ -11,7 +11,7 @@ use serde_json::Value;
 const SEED_MAX: usize = 4 << 10;
 
 /// Targets that take the bytes of the vectors of the same name as they are.
-const STRUCTURES: [&str; 21] = [
+const STRUCTURES: [&str; 22] = [
     "beginning_of_a_file",
     "blob_record",
     "closing",
@@ -28,6 +28,7 @@ const STRUCTURES: [&str; 21] = [
     "keyring",
     "list_node",
     "padding",
+    "pairs",
     "run",
     "sealed_keyring",
     "session",

@@ -58,6 +58,8 @@ const WORLD: &[&str] = &[
     "rustix::net",
     "tokio",
     "reqwest",
+    "hyper",
+    "hyper_util",
     "openssh",
     "openssh_sftp_client",
 ];

@@ -8,6 +8,7 @@ use keepstone::format::epochs::{Closing, EpochRecord};
 use keepstone::format::keys::{Config, Keyring, KeyringHeader, Keyslot};
 use keepstone::format::pack::{BlobHeader, Directory, Trailer};
 use keepstone::format::segment::Segment;
+use keepstone::format::object_meta::Pairs;
 use keepstone::format::tree::{Begun, HardLink, TreeNode, Xattrs};
 use keepstone::format::{Malformed, Structure};
 use keepstone::id::PackId;
@@ -47,6 +48,7 @@ structures! {
     extended_attributes: Xattrs;
     forgotten_record: Forgotten;
     hard_link_identity: HardLink;
+    pairs: Pairs;
     key_slot: Keyslot;
     keyring: Keyring;
     list_node: ListNode;

@@ -1,11 +1,13 @@
 //! From a place to a store: what options, limits and the environment say about it. Touches the world.
 
+use super::args::bucket::BucketArgs;
 use super::exit::{Exit, Failure};
 use super::open::failure;
 use super::values::Place;
 use super::{Context, Environment};
+use crate::component::bucket::{BucketAddress, CONNECTIONS, Client};
 use crate::repo::RepoError;
-use crate::storage::remote::{Address, Options, RemoteStore};
+use crate::storage::remote::{Address, Options, RemoteStore, Variables, s3_setup};
 use crate::storage::{LimitedStore, Limits, LocalStore, Rate, Store, StoreError};
 
 /// The store at `place`, in which a repository is expected.
@@ -50,6 +52,52 @@ fn remote(context: &Context, address: &Address) -> Result<Box<dyn Store>, Failur
         Address::Sftp(_) => limited(store, &limits),
         _ => Box::new(store),
     })
+}
+
+/// The bucket at `address`, which is to be backed up or restored to. What the environment says of it stands in
+/// `KEEPSTONE_BUCKET_AWS_…`, or if there is none of these in `AWS_…`.
+pub fn bucket(context: &Context, address: BucketAddress, args: &BucketArgs) -> Result<Client, Failure> {
+    let unusable = |why: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("cannot use {address}: {why}"));
+    let known = Address::new("s3", &address.bucket).map_err(|error| Failure::usage(error.to_string()))?;
+    let given: Vec<(&str, &str)> = args.bucket_options.iter().map(|option| (&*option.key, &*option.value)).collect();
+    let mut options = Options::new(&known, given.iter().copied()).map_err(|error| Failure::usage(error.to_string()))?;
+    if !given.iter().any(|(key, _)| *key == "connections") {
+        options.connections = CONNECTIONS;
+    }
+    let all = variables(context.environment());
+    let own = |name: &str| all(&format!("{BUCKET_VARIABLES}{name}"));
+    let has_own = OWN_VARIABLES.iter().any(|name| own(name).is_some());
+    let variables = |name: &str| if has_own { own(name) } else { all(name) };
+    refuse_own_place(context, &address, &options, &variables)?;
+    let client = Client::connect(address.clone(), &options, &variables, &limits(context));
+    client.map_err(|error| unusable(&error))
+}
+
+/// What the variables of a bucket begin with that is not at the repository's own store.
+const BUCKET_VARIABLES: &str = "KEEPSTONE_BUCKET_";
+/// Any of these, so begun, says that none of the repository's store is meant: keys of one are not sent to the other.
+const OWN_VARIABLES: [&str; 5] =
+    ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"];
+
+/// A repository would be backed up into itself, or overwritten by what is restored from it.
+fn refuse_own_place(
+    context: &Context,
+    address: &BucketAddress,
+    options: &Options,
+    variables: &dyn Variables,
+) -> Result<(), Failure> {
+    let Ok(Place::Url(repository)) = context.settings().repository() else { return Ok(()) };
+    let given = context.settings().store_options.iter().map(|option| (&*option.key, &*option.value));
+    let Ok(theirs) = Options::new(&repository, given) else { return Ok(()) };
+    let all = self::variables(context.environment());
+    let place = |options: &Options, variables: &dyn Variables| {
+        s3_setup(&address.bucket, options, variables).ok().map(|setup| setup.endpoint)
+    };
+    match address.meets(&repository) && place(options, variables) == place(&theirs, &all) {
+        false => Ok(()),
+        true => Err(Failure::usage(format!("{address} is where the repository is: it cannot be in itself"))
+            .hint("name a prefix that the repository is not below, or keep the repository in another bucket")),
+    }
 }
 
 /// A variable that is not UTF-8 holds no key that a store could have given out.

@@ -52,6 +52,12 @@ pub const XATTR_NAME_MAX: usize = 255;
 pub const XATTR_VALUE_MAX: usize = 64 << 10;
 /// All extended attributes of one entry, encoded, when they are stored as content.
 pub const XATTRS_ENCODED_MAX: usize = 1 << 20;
+/// Pairs of one kind that an object carries: headers, user metadata, tags.
+pub const PAIRS_MAX: usize = 1024;
+/// Name in such a pair.
+pub const PAIR_NAME_MAX: usize = 1024;
+/// Value in such a pair.
+pub const PAIR_VALUE_MAX: usize = 4096;
 /// Host, user, version and tag strings.
 pub const LABEL_MAX: usize = 1024;
 /// Tags of one snapshot.

@@ -26,6 +26,7 @@ pub mod epochs;
 pub mod extras;
 pub mod keys;
 pub mod limits;
+pub mod object_meta;
 pub mod pack;
 pub mod segment;
 pub mod tree;

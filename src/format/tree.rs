@@ -62,7 +62,19 @@ pub mod tag {
     pub const XATTRS_CONTENT: u32 = 2;
     /// An encoded [`super::HardLink`].
     pub const HARD_LINK: u32 = 3;
-    // 16..=31 are reserved for objects of buckets; see the spec.
+    /// What the store names this content of an object by: its ETag, without quotes, as bytes.
+    pub const ETAG: u32 = 16;
+    /// The id of the version of an object that was read, as bytes.
+    pub const VERSION: u32 = 17;
+    /// An object's content headers: encoded [`Pairs`](crate::format::object_meta::Pairs).
+    pub const HEADERS: u32 = 18;
+    /// An object's user metadata: encoded pairs.
+    pub const USER_METADATA: u32 = 19;
+    /// An object's tags: encoded pairs.
+    pub const OBJECT_TAGS: u32 = 20;
+    /// An object's storage class, as bytes; none if it is the store's usual one.
+    pub const STORAGE_CLASS: u32 = 21;
+    // 22..=31 are reserved for objects of buckets; see the spec.
     /// An encoded [`super::Begun`]: the file's content is only its beginning. Must be understood.
     pub const BEGUN: u32 = crate::format::extras::MUST_UNDERSTAND | 1;
 }

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 
+use crate::format::extras::Extra;
 use crate::format::tree::{Device, EntryKey, HardLink, Time, Xattrs};
 
 /// What can be backed up.
@@ -19,6 +20,31 @@ pub trait Source: Sync {
     /// What is in a directory, strictly ascending by key. Trouble with one thing is an item, and does
     /// not end the listing; trouble with the directory itself is the error.
     fn list<'a>(&'a self, directory: &Self::Place) -> Result<Listing<'a, Self::Place>, Trouble>;
+
+    /// The same, by whoever knows the directory from before: `marks` are keys in it, ascending and some thousand
+    /// entries apart, for a source that lists stretches of a long directory at a time. Hints: there may be
+    /// none, and what stood there may be gone.
+    fn list_marked<'a>(
+        &'a self,
+        directory: &Self::Place,
+        marks: Vec<EntryKey>,
+    ) -> Result<Listing<'a, Self::Place>, Trouble> {
+        drop(marks);
+        self.list(directory)
+    }
+
+    /// What the source itself names the content of a file by (an ETag): the same, with the same size, means the same
+    /// content. `None` where only sizes and times tell.
+    fn version<'f>(&self, found: &'f Found<Self::Place>) -> Option<&'f [u8]> {
+        let _ = found;
+        None
+    }
+
+    /// Says that a file will be opened before long, after those that this was said of before: a source that is far
+    /// away may begin to fetch it.
+    fn expect(&self, found: &Found<Self::Place>) {
+        let _ = found;
+    }
 
     /// What `list` did not tell because it costs a call, or more, for each thing: asked only of what is
     /// new or changed since the parent snapshot.
@@ -110,6 +136,10 @@ pub struct Description {
     pub xattrs: Xattrs,
     /// A symlink's target; empty for everything else.
     pub target: Vec<u8>,
+    /// What else comes back with it.
+    pub extras: Vec<Extra>,
+    /// What the file was when it was opened, if it was no longer what had been found.
+    pub stat: Option<Stat>,
 }
 
 /// A stretch of a file.

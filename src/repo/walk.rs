@@ -94,6 +94,40 @@ impl Iterator for Entries<'_> {
     }
 }
 
+/// Keys of a tree's entries, ascending and at least `apart` entries from each other, by way of its interior nodes
+/// alone. Hints: it ends early where a node cannot be read.
+pub fn milestones<'r>(
+    repository: &'r Repository,
+    tree: &TreeRef,
+    apart: u64,
+) -> impl Iterator<Item = EntryKey> + use<'r> {
+    let mut passed = 0;
+    let mut above: Vec<IntoIter<TreeChild>> = Vec::new();
+    let mut next = Some(tree.clone());
+    std::iter::from_fn(move || {
+        loop {
+            if let Some(node) = next.take().filter(|node| node.level > 0)
+                && let Ok(TreeNode::Interior(children)) = repository.read_tree(&node)
+            {
+                above.push(children.into_vec().into_iter());
+            }
+            let Some(child) = above.last_mut()?.next() else {
+                above.pop();
+                continue;
+            };
+            if child.tree.level > 0 && child.tree.entries > apart {
+                next = Some(child.tree);
+                continue;
+            }
+            passed += child.tree.entries;
+            if passed >= apart {
+                passed = 0;
+                return Some(child.last);
+            }
+        }
+    })
+}
+
 /// The items of some content in order.
 pub struct Items<'r> {
     repository: &'r Repository,

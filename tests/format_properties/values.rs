@@ -10,6 +10,7 @@ use keepstone::format::envelope::PREFIX_LEN;
 use keepstone::format::epochs::{Closing, EpochRecord};
 use keepstone::format::extras::{Extra, Extras, MUST_UNDERSTAND};
 use keepstone::format::keys::{Argon2Cost, Epoch, Key, Keyring, Keyslot, Settings, Slot};
+use keepstone::format::object_meta::{Pair, Pairs};
 use keepstone::format::pack::{BlobHeader, BlobKind, Compression, Directory, Placed};
 use keepstone::format::segment::{BlobRecord, PackClass, PackRecord, Segment, SegmentHeader};
 use keepstone::format::tree::{
@@ -346,6 +347,11 @@ fn meta() -> impl Strategy<Value = Meta> {
 pub fn xattrs() -> impl Strategy<Value = Xattrs> {
     let xattr = (bytes(0..20), bytes(0..50)).prop_map(|(name, value)| Xattr { name, value });
     vec(xattr, 0..5).prop_map(|xattrs| Xattrs(set(xattrs)))
+}
+
+pub fn pairs() -> impl Strategy<Value = Pairs> {
+    let pair = (text(), bytes(0..50)).prop_map(|(name, value)| Pair { name, value });
+    vec(pair, 0..5).prop_map(|pairs| Pairs(set(pairs)))
 }
 
 fn entry_extras() -> impl Strategy<Value = Extras> {

@@ -9,6 +9,7 @@ use keepstone::format::envelope::{self, ObjectKind, PREFIX_LEN, Prefix};
 use keepstone::format::epochs::{Closing, EpochRecord};
 use keepstone::format::extras::Extras;
 use keepstone::format::keys::{Config, Epoch, Key, Keyring, KeyringHeader, Keyslot, Settings};
+use keepstone::format::object_meta::Pairs;
 use keepstone::format::pack::{BlobHeader, BlobKind, Compression, Directory, TRAILER_STORED_LEN, Trailer};
 use keepstone::format::segment::Segment;
 use keepstone::format::tree::{Begun, HardLink, Time, TreeNode, Xattrs};
@@ -46,6 +47,7 @@ pub fn run(structure: &str, given: &Given, bytes: &[u8]) -> Checked {
         "list_node" => structured::<ListNode>(bytes),
         "content" => structured::<Content>(bytes),
         "extended_attributes" => structured::<Xattrs>(bytes),
+        "pairs" => structured::<Pairs>(bytes),
         "beginning_of_a_file" => structured::<Begun>(bytes),
         "hard_link_identity" => structured::<HardLink>(bytes),
         "snapshot" => structured::<Snapshot>(bytes),

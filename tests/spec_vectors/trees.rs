@@ -3,7 +3,7 @@
 use super::draft::{Draft, File, extras, id};
 
 pub fn files() -> Vec<File> {
-    vec![tree_node(), list_node(), content(), extended_attributes(), hard_link_identity(), beginning_of_a_file()]
+    vec![tree_node(), list_node(), content(), extended_attributes(), hard_link_identity(), pairs(), beginning_of_a_file()]
 }
 
 pub fn tree_ref(label: &str, level: u8, entries: u64, bytes: u64) -> Draft {
@@ -265,6 +265,24 @@ fn hard_link() -> Draft {
 fn hard_link_identity() -> File {
     let file = File::new("hard_link_identity", "The value of an entry's extra 3.");
     file.valid("of_a_file", &[], &hard_link()).refuses_other_lengths(&hard_link())
+}
+
+fn pairs_of(pairs: &[(&str, &[u8])]) -> Draft {
+    let pair = |(name, value): &(&str, &[u8])| Draft::new().sized("name", name).sized("value", value);
+    Draft::new().list("pairs", pairs.iter().map(pair))
+}
+
+fn pairs() -> File {
+    let plain = pairs_of(&[("cache-control", b"no-cache"), ("content-type", b"application/pdf")]);
+    File::new("pairs", "The value of an entry's extras 18, 19 and 20.")
+        .valid("none", &[], &pairs_of(&[]))
+        .valid("content_headers", &[], &plain)
+        .valid("any_bytes_as_a_value", &[], &pairs_of(&[("owner", &[0xff, 0, b'\n'])]))
+        .refuses_other_lengths(&plain)
+        .invalid("names_do_not_ascend", "not strictly ascending", &[], &pairs_of(&[("b", b""), ("a", b"")]).bytes())
+        .invalid("a_name_twice", "not strictly ascending", &[], &pairs_of(&[("a", b"1"), ("a", b"2")]).bytes())
+        .invalid("name_over_the_limit", "over the limit of 1024", &[], &pairs_of(&[(&"n".repeat(1025), b"")]).bytes())
+        .invalid("value_over_the_limit", "over the limit of 4096", &[], &pairs_of(&[("a", &[0; 4097])]).bytes())
 }
 
 fn beginning_of_a_file() -> File {

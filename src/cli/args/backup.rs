@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::bucket::BucketArgs;
 use super::os;
 use crate::cli::values::{Compression, Marker, PackSize, Size, SnapshotName, TagList, parse_time};
 use crate::format::tree::Time;
@@ -17,10 +18,12 @@ EXAMPLES
     keepstone backup -e '*.tmp' --exclude-caches --exclude-larger-than 5G /srv
   Back up a database dump; if pg_dump fails, no snapshot is made:
     keepstone backup --stdin-filename app.sql --stdin-from-command -- pg_dump app
+  Back up a bucket, with the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY:
+    keepstone backup -b endpoint=http://minio:9000 s3://documents
   Back up a staging directory under the name it stands for:
     keepstone backup --as /srv/app /mnt/staging/app";
 
-/// Make a snapshot of files and directories, or of a stream
+/// Make a snapshot of files and directories, of a bucket, or of a stream
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct BackupArgs {
@@ -52,6 +55,8 @@ pub struct BackupArgs {
     stream: StreamArgs,
     #[command(flatten)]
     pub exclude: ExcludeArgs,
+    #[command(flatten)]
+    pub bucket: BucketArgs,
     #[command(flatten)]
     pub snapshot: SnapshotArgs,
 }
@@ -134,6 +139,26 @@ pub struct SnapshotArgs {
     /// Record this path instead of the one that is read; for one PATH
     #[arg(long = "as", value_name = "PATH")]
     pub as_path: Option<PathBuf>,
+}
+
+impl ListArgs {
+    /// Whether none is given.
+    pub fn is_empty(&self) -> bool {
+        self.files_from.is_empty() && self.files_from_raw.is_empty() && self.files_from_verbatim.is_empty()
+    }
+}
+
+impl ExcludeArgs {
+    /// The first flag that is given and means something only for files in a directory.
+    pub fn for_files_only(&self) -> Option<&'static str> {
+        let given = [
+            (!self.exclude_if_present.is_empty(), "--exclude-if-present"),
+            (self.exclude_caches, "--exclude-caches"),
+            (!self.ignore_file.is_empty(), "--ignore-file"),
+            (self.one_file_system, "--one-file-system"),
+        ];
+        given.into_iter().find_map(|(is_given, flag)| is_given.then_some(flag))
+    }
 }
 
 impl SnapshotArgs {

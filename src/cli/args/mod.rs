@@ -15,6 +15,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use super::values::{BadValue, Place, StoreOption};
 
 pub mod backup;
+pub mod bucket;
 pub mod check;
 pub mod copy;
 pub mod filter;

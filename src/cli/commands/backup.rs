@@ -10,7 +10,8 @@ use serde::Serialize;
 use crate::cli::args::backup::{BackupArgs, ExcludeArgs, ListArgs, What};
 use crate::cli::args::filter::FilterArgs;
 use crate::cli::render::{duration, rfc3339, size};
-use crate::cli::{Context, Exit, Failure, Progress, Volume, choose, open, signals};
+use crate::cli::{Context, Exit, Failure, Progress, Volume, choose, open, signals, stores};
+use crate::component::bucket::{BucketAddress, BucketSource, KeyFilter};
 use crate::component::files::files_from::{self, Manner};
 use crate::component::files::filter::{Filter, Tag, read_patterns};
 use crate::component::files::{FilesSource, raise_open_files_limit};
@@ -53,7 +54,36 @@ pub fn run(context: &Context, args: &BackupArgs) -> Result<Exit, Failure> {
     }
 }
 
+/// The bucket that is to be backed up, if it is one.
+fn bucket(args: &BackupArgs, paths: &[PathBuf]) -> Result<Option<BucketAddress>, Failure> {
+    let addresses = paths.iter().filter_map(|path| BucketAddress::parse(path.to_str()?));
+    let Some(address) = addresses.into_iter().next() else { return Ok(None) };
+    let address = address.map_err(|error| Failure::usage(error.to_string()))?;
+    if paths.len() != 1 || !args.lists.is_empty() {
+        return Err(Failure::usage(format!("{address} cannot be backed up together with something else")));
+    }
+    let stray = args.snapshot.as_path.as_ref().map(|_| "--as").or(args.exclude.for_files_only());
+    match stray {
+        Some(flag) => Err(Failure::usage(format!("{flag} means nothing for a bucket"))),
+        None => Ok(Some(address)),
+    }
+}
+
+fn back_up_bucket(context: &Context, args: &BackupArgs, address: BucketAddress) -> Result<Exit, Failure> {
+    let ExcludeArgs { exclude, iexclude, exclude_file, exclude_larger_than, .. } = &args.exclude;
+    let filter = KeyFilter {
+        excludes: excludes(exclude, iexclude, exclude_file)?,
+        larger_than: exclude_larger_than.map(|size| size.bytes()),
+    };
+    let path = address.to_string().into_bytes();
+    let client = stores::bucket(context, address, &args.bucket)?;
+    finish(context, args, "bucket", vec![path], &BucketSource::new(client, filter))
+}
+
 fn back_up_files(context: &Context, args: &BackupArgs, mut paths: Vec<PathBuf>) -> Result<Exit, Failure> {
+    if let Some(address) = bucket(args, &paths)? {
+        return back_up_bucket(context, args, address);
+    }
     paths.extend(listed_paths(context, &args.lists)?);
     let filter = filter(&args.exclude)?;
     let source = FilesSource::new(&paths, args.snapshot.as_path.as_deref(), filter)

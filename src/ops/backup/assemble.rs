@@ -33,6 +33,11 @@ pub(super) fn never_unchanged(stat: &Stat) -> Stat {
     Stat { ctime: Time::default(), ..*stat }
 }
 
+/// Whether an entry with this metadata was all there: see [`never_unchanged`].
+pub(super) fn is_sound(meta: &Meta) -> bool {
+    meta.ctime != Time::default()
+}
+
 /// What an entry holds beside its node.
 pub(super) fn described(blobs: &Blobs<'_>, stat: &Stat, description: Description) -> Result<(Meta, Extras), RepoError> {
     let meta = Meta {
@@ -45,7 +50,7 @@ pub(super) fn described(blobs: &Blobs<'_>, stat: &Stat, description: Description
         ctime: stat.ctime,
         inode: stat.inode,
     };
-    let mut extras = Vec::new();
+    let mut extras = description.extras;
     if !description.xattrs.0.is_empty() {
         extras.push(xattrs_extra(blobs, &description.xattrs)?);
     }
@@ -53,7 +58,7 @@ pub(super) fn described(blobs: &Blobs<'_>, stat: &Stat, description: Description
         let value = Bytes::new(link.to_bytes()).expect("two numbers fit an extra");
         extras.push(Extra { tag: tag::HARD_LINK, value });
     }
-    Ok((meta, Extras::new(extras).expect("two extras fit")))
+    Ok((meta, Extras::new(extras).expect("a source has no more to say than fits")))
 }
 
 /// Extended attributes in the entry, or as content of their own when they are long.
@@ -79,7 +84,7 @@ fn xattrs_extra(blobs: &Blobs<'_>, xattrs: &Xattrs) -> Result<Extra, RepoError> 
 pub(super) enum Waiting {
     Enter { key: EntryKey, meta: Meta, extras: Extras },
     Ready(Box<Entry>),
-    File { key: EntryKey, stat: Stat, size: Option<u64>, promise: Promise },
+    File { key: EntryKey, stat: Stat, size: Option<u64>, version: Option<Vec<u8>>, promise: Promise },
     Leave,
 }
 
@@ -225,6 +230,7 @@ fn file_entry(
     read: ReadFile,
     is_sound: bool,
 ) -> Result<Entry, RepoError> {
+    let stat = read.description.stat.as_ref().unwrap_or(stat);
     let stat = if is_sound { *stat } else { never_unchanged(stat) };
     let (meta, extras) = described(blobs, &stat, read.description)?;
     Ok(Entry { key, node: Node::File(read.content), meta, extras })
@@ -236,12 +242,15 @@ fn begun_entry(
     key: EntryKey,
     stat: &Stat,
     size: Option<u64>,
+    version: Option<&[u8]>,
     content: Content,
 ) -> Result<Entry, RepoError> {
     // Who goes on in it asks for its description then.
     let (meta, _) = described(blobs, stat, Description::default())?;
     let value = Bytes::new(Begun { size: size.unwrap_or(0) }.to_bytes()).expect("a number fits an extra");
-    let extras = Extras::new(vec![Extra { tag: tag::BEGUN, value }]).expect("one extra fits");
+    let version = version.and_then(|version| Some(Extra { tag: tag::ETAG, value: Bytes::new(version).ok()? }));
+    let extras = Extras::new([Extra { tag: tag::BEGUN, value }].into_iter().chain(version).collect());
+    let extras = extras.expect("two extras fit");
     Ok(Entry { key, node: Node::File(content), meta, extras })
 }
 
@@ -269,12 +278,15 @@ impl Waiting {
             }
             Waiting::Ready(entry) => stack.add(blobs, entry),
             Waiting::Leave => stack.leave(blobs),
-            Waiting::File { key, stat, size, promise } => match promise.so_far(blobs)? {
+            Waiting::File { key, stat, size, version, promise } => match promise.so_far(blobs)? {
                 SoFar::Done(read) => {
                     let is_sound = read.trouble.is_none();
                     stack.add(blobs, &file_entry(blobs, key.clone(), stat, *read, is_sound)?)
                 }
-                SoFar::Begun(content) => stack.add(blobs, &begun_entry(blobs, key.clone(), stat, *size, content)?),
+                SoFar::Begun(content) => {
+                    let version = version.as_deref();
+                    stack.add(blobs, &begun_entry(blobs, key.clone(), stat, *size, version, content)?)
+                },
                 SoFar::Nothing => Ok(()),
             },
         }

@@ -2,13 +2,19 @@
 
 use std::iter::Peekable;
 
+use super::assemble::is_sound;
 use super::parent::Earlier;
 use crate::format::content::Content;
 use crate::format::control::Snapshot;
 use crate::format::tree::{Entry, EntryKey, Meta, Node, Time, TreeRef, tag};
-use crate::ops::source::{Found, Stat};
+use crate::ops::source::{Found, Kind, Stat};
 use crate::repo::Repository;
-use crate::repo::walk::Entries;
+use crate::repo::walk::{Entries, milestones};
+
+/// Entries between the marks that a source is given.
+const MARKS_APART: u64 = 5500;
+/// There are no more of them than that.
+const MARKS_MAX: u64 = 4096;
 
 /// An earlier snapshot's tree of one directory, read beside the source's listing.
 pub(super) struct Hint<'p> {
@@ -39,6 +45,13 @@ pub(super) fn at_root<'p>(repository: &'p Repository, earlier: &Earlier) -> Vec<
     };
     let parent = earlier.parent.iter().map(|(_, parent)| hint(parent, false));
     parent.chain(earlier.checkpoints.iter().map(|(_, checkpoint)| hint(checkpoint, true))).collect()
+}
+
+/// Some keys in the root of the source, as far as they are known from before.
+pub(super) fn marks_at_root(repository: &Repository, earlier: &Earlier) -> Vec<EntryKey> {
+    let Some((_, parent)) = &earlier.parent else { return Vec::new() };
+    let apart = MARKS_APART.max(parent.root.entries / MARKS_MAX);
+    milestones(repository, &parent.root, apart).collect()
 }
 
 /// What the hints have under this key. One that cannot be read is no help, and no harm.
@@ -81,19 +94,41 @@ impl Before {
         }
     }
 
-    /// Whether the file that was found is the one that was read then.
-    pub fn is_unchanged_file<P>(&self, found: &Found<P>, size: Option<u64>) -> bool {
-        let same_size = matches!(&self.entry.node, Node::File(content) if size == Some(content.size));
-        same_size && self.entry.extras.get(tag::BEGUN).is_none() && self.is_settled_file(found)
+    /// Whether the file that was found is the one that was read then, with all that is said of it.
+    pub fn is_unchanged_file<P>(&self, found: &Found<P>, version: Option<&[u8]>) -> bool {
+        let is_whole = self.entry.extras.get(tag::BEGUN).is_none();
+        let is_same = match version {
+            Some(version) => self.has_version(version) && is_same_stat(&self.entry.meta, &found.stat),
+            None => self.is_settled_file(found),
+        };
+        is_whole && self.has_size(found) && is_same
     }
 
-    /// The beginning of the file that was found, if that is what was read then.
-    pub fn beginning<P>(self, found: &Found<P>, size: Option<u64>) -> Option<Content> {
-        let begun = self.entry.begun().ok()??;
-        let same_size = size.is_some_and(|size| size != 0 && size == begun.size);
+    /// What was read then of the file that was found: its beginning; or all of it, if only what is said of it is
+    /// not what it was.
+    pub fn content<P>(self, found: &Found<P>, version: Option<&[u8]>) -> Option<Content> {
+        let is_begun = self.entry.extras.get(tag::BEGUN).is_some();
+        let is_same = match version {
+            Some(version) => self.has_version(version) && is_sound(&self.entry.meta),
+            None => is_begun && self.is_settled_file(found),
+        };
         match self.entry.node {
-            Node::File(ref content) if same_size && self.is_settled_file(found) => Some(content.clone()),
+            Node::File(ref content) if is_same && self.has_size(found) => Some(content.clone()),
             _ => None,
+        }
+    }
+
+    fn has_version(&self, version: &[u8]) -> bool {
+        self.entry.extras.get(tag::ETAG) == Some(version)
+    }
+
+    /// Whether it was as long then, all of it, as it is now.
+    fn has_size<P>(&self, found: &Found<P>) -> bool {
+        let Kind::File { size: Some(size) } = found.kind else { return false };
+        match (self.entry.begun(), &self.entry.node) {
+            (Ok(Some(begun)), _) => size != 0 && size == begun.size,
+            (Ok(None), Node::File(content)) => size == content.size,
+            _ => false,
         }
     }
 

@@ -26,7 +26,8 @@ pub(super) fn build<'s, S: Source>(
 ) -> Result<Built, Failure> {
     let assembler = Assembler::new(running, keeper, listener, source.on_trouble());
     let mut walk = Walk { running, source, listener, open: Vec::new(), path: Vec::new(), assembler };
-    let listing = source.list(&source.root()).map_err(Failure::Source)?;
+    let marks = hints::marks_at_root(running.repository, earlier);
+    let listing = source.list_marked(&source.root(), marks).map_err(Failure::Source)?;
     walk.open.push(OpenDir { listing, hints: hints::at_root(running.repository, earlier), path_len: 0 });
     let built = walk.run().and_then(|()| walk.assembler.finish());
     if matches!(built, Err(Failure::Interrupted)) {
@@ -88,7 +89,8 @@ impl<'s, S: Source> Walk<'_, '_, '_, 's, S> {
     }
 
     fn take_file(&mut self, found: Found<S::Place>, size: Option<u64>, before: Vec<Before>) -> Result<(), Failure> {
-        let unchanged = self.unchanged(&found, size, &before)?;
+        let version = self.source.version(&found);
+        let unchanged = self.unchanged(&found, version, &before)?;
         let in_parent = before.iter().find(|before| !before.of.is_checkpoint);
         let summary = &mut self.assembler.summary;
         match in_parent {
@@ -101,7 +103,7 @@ impl<'s, S: Source> Walk<'_, '_, '_, 's, S> {
             self.listener.counters.bytes_done.fetch_add(same.entry.bytes(), Relaxed);
             return self.assembler.queue(Waiting::Ready(Box::new(same.entry.clone())));
         }
-        let beginnings = before.into_iter().filter_map(|before| before.beginning(&found, size));
+        let beginnings = before.into_iter().filter_map(|before| before.content(&found, version));
         let begun = beginnings.max_by_key(|content| content.size);
         self.read_file(found, size, begun)
     }
@@ -110,10 +112,10 @@ impl<'s, S: Source> Walk<'_, '_, '_, 's, S> {
     fn unchanged<'b>(
         &self,
         found: &Found<S::Place>,
-        size: Option<u64>,
+        version: Option<&[u8]>,
         before: &'b [Before],
     ) -> Result<Option<&'b Before>, RepoError> {
-        for same in before.iter().filter(|before| before.is_unchanged_file(found, size)) {
+        for same in before.iter().filter(|before| before.is_unchanged_file(found, version)) {
             if self.is_all_there(&same.entry)? {
                 return Ok(Some(same));
             }
@@ -137,6 +139,10 @@ impl<'s, S: Source> Walk<'_, '_, '_, 's, S> {
     fn read_file(&mut self, found: Found<S::Place>, size: Option<u64>, begun: Option<Content>) -> Result<(), Failure> {
         let (key, stat) = (found.key.clone(), found.stat);
         let source = self.source;
+        let version = source.version(&found).map(<[u8]>::to_vec);
+        if begun.is_none() {
+            source.expect(&found);
+        }
         let path = String::from_utf8_lossy(&self.path).into_owned();
         let open = Box::new(move || {
             let reading = source.open(&found)?;
@@ -148,7 +154,7 @@ impl<'s, S: Source> Walk<'_, '_, '_, 's, S> {
         });
         let order = Order { open, path, size_hint: size, begun };
         let promise = self.running.read(order, &mut || self.assembler.look_up())?;
-        self.assembler.queue(Waiting::File { key, stat, size, promise })
+        self.assembler.queue(Waiting::File { key, stat, size, version, promise })
     }
 
     fn take_dir(&mut self, found: Found<S::Place>, before: &[Before]) -> Result<(), Failure> {

@@ -45,7 +45,7 @@ impl Shared {
 }
 
 /// Doubles, up to a bound, and is longer at random, so that many clients do not come back at once.
-fn wait(tried: usize) -> Duration {
+pub(crate) fn wait(tried: usize) -> Duration {
     let doubled = FIRST_WAIT.saturating_mul(1 << tried.min(10)).min(LONGEST_WAIT);
     let mut chance = [0];
     // Without chance it is only less well spread.

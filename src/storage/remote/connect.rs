@@ -9,6 +9,8 @@ use std::time::Duration;
 use opendal::layers::RetryLayer;
 use opendal::services::{Azblob, Gcs, S3, Sftp, Webdav};
 use opendal::{HttpTransporter, OperationContext, Operator};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use super::super::limit::Limits;
 use super::again::{FIRST_WAIT, LONGEST_WAIT};
@@ -19,7 +21,7 @@ use super::{Address, Bucket, Host};
 /// The store cannot even be asked: something is missing, or makes no sense.
 #[derive(thiserror::Error, Clone, Debug, PartialEq, Eq)]
 #[error("{0}")]
-pub struct BadSetup(pub(super) String);
+pub struct BadSetup(pub(crate) String);
 
 impl From<options::BadOption> for BadSetup {
     fn from(error: options::BadOption) -> Self {
@@ -86,19 +88,54 @@ fn http_client(options: &Options) -> Result<reqwest::Client, BadSetup> {
         .pool_max_idle_per_host(options.connections)
         .user_agent(concat!("keepstone/", env!("CARGO_PKG_VERSION")));
     if let Some(file) = &options.ca {
-        builder = builder.tls_certs_merge(authorities(file)?);
+        let authorities = authorities(file)?.into_iter().map(|der| reqwest::Certificate::from_der(&der));
+        let authorities = authorities.collect::<Result<Vec<_>, _>>();
+        builder = builder.tls_certs_merge(authorities.map_err(|error| BadSetup(error.to_string()))?);
     }
     builder.build().map_err(|error| BadSetup(format!("cannot make an HTTP client: {error}")))
 }
 
-fn authorities(file: &Path) -> Result<Vec<reqwest::Certificate>, BadSetup> {
+/// The certificates in a file of the user's, as DER.
+pub(crate) fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, BadSetup> {
     let bad = |why: String| BadSetup(format!("cannot take certificates from {}: {why}", file.display()));
-    let text = std::fs::read(file).map_err(|error| bad(error.to_string()))?;
-    let certificates = reqwest::Certificate::from_pem_bundle(&text).map_err(|error| bad(error.to_string()))?;
-    if certificates.is_empty() { Err(bad("there is none in it".into())) } else { Ok(certificates) }
+    let found = CertificateDer::pem_file_iter(file).map_err(|error| bad(error.to_string()))?;
+    let found = found.collect::<Result<Vec<_>, _>>().map_err(|error| bad(error.to_string()))?;
+    if found.is_empty() { Err(bad("there is none in it".into())) } else { Ok(found) }
 }
 
-fn s3(bucket: &Bucket, options: &Options, variables: &dyn Variables) -> Result<Operator, BadSetup> {
+/// How a bucket of an S3-compatible store is reached.
+pub(crate) struct S3Setup {
+    /// `https://host`, if it is not AWS's own.
+    pub(crate) endpoint: Option<String>,
+    /// What requests are signed for.
+    pub(crate) region: String,
+    /// Whether the bucket stands in the host's name.
+    pub(crate) virtual_host: bool,
+    /// Where keys come from.
+    pub(crate) keys: S3Keys,
+}
+
+/// Where the keys to a bucket come from.
+pub(crate) enum S3Keys {
+    /// Nothing is signed.
+    None,
+    /// They are given.
+    Given {
+        /// Access key.
+        id: Secret,
+        /// Secret key.
+        secret: Secret,
+        /// Of keys that are good for a while.
+        token: Option<Secret>,
+    },
+    /// A profile in the files of the AWS tools.
+    Profile(String),
+    /// Wherever the AWS tools look.
+    Anywhere,
+}
+
+/// What options and the environment say about a bucket.
+pub(crate) fn s3_setup(bucket: &str, options: &Options, variables: &dyn Variables) -> Result<S3Setup, BadSetup> {
     let endpoint = match &options.endpoint {
         Some(endpoint) => Some(endpoint.clone()),
         None => first(variables, &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])
@@ -106,33 +143,46 @@ fn s3(bucket: &Bucket, options: &Options, variables: &dyn Variables) -> Result<O
             .transpose()?,
     };
     let region = options.region.clone().or_else(|| text(variables, &["AWS_REGION", "AWS_DEFAULT_REGION"]));
-    // A store of one's own takes any region, or says which one it wants.
-    let mut builder =
-        S3::default().bucket(&bucket.name).root(&bucket.prefix).region(region.as_deref().unwrap_or("us-east-1"));
-    if let Some(endpoint) = &endpoint {
+    let named = options.profile.clone().or_else(|| text(variables, &["AWS_PROFILE"]));
+    let keys = match ((variables.find("AWS_ACCESS_KEY_ID"), variables.find("AWS_SECRET_ACCESS_KEY")), named) {
+        _ if options.unsigned => S3Keys::None,
+        ((Some(id), Some(secret)), _) => S3Keys::Given { id, secret, token: variables.find("AWS_SESSION_TOKEN") },
+        ((Some(_), None), _) => return Err(half("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
+        ((None, Some(_)), _) => return Err(half("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID")),
+        (_, Some(profile)) => S3Keys::Profile(profile),
+        _ => S3Keys::Anywhere,
+    };
+    Ok(S3Setup {
+        virtual_host: options.virtual_host.unwrap_or(endpoint.is_none() && !bucket.contains('.')),
+        endpoint,
+        // A store of one's own takes any region, or says which one it wants.
+        region: region.unwrap_or_else(|| "us-east-1".into()),
+        keys,
+    })
+}
+
+fn s3(bucket: &Bucket, options: &Options, variables: &dyn Variables) -> Result<Operator, BadSetup> {
+    let setup = s3_setup(&bucket.name, options, variables)?;
+    let mut builder = S3::default().bucket(&bucket.name).root(&bucket.prefix).region(&setup.region);
+    if let Some(endpoint) = &setup.endpoint {
         // No instance of a cloud has credentials for it.
         builder = builder.endpoint(endpoint).disable_ec2_metadata();
     }
-    if options.virtual_host.unwrap_or(endpoint.is_none() && !bucket.name.contains('.')) {
+    if setup.virtual_host {
         builder = builder.enable_virtual_host_style();
     }
-    let named = options.profile.clone().or_else(|| text(variables, &["AWS_PROFILE"]));
-    let keys = (variables.find("AWS_ACCESS_KEY_ID"), variables.find("AWS_SECRET_ACCESS_KEY"));
-    match (keys, named) {
-        ((Some(id), Some(secret)), _) => {
-            builder = builder.access_key_id(id.reveal()).secret_access_key(secret.reveal());
-            if let Some(token) = variables.find("AWS_SESSION_TOKEN") {
-                builder = builder.session_token(token.reveal());
+    builder = match &setup.keys {
+        S3Keys::None => builder.skip_signature(),
+        S3Keys::Given { id, secret, token } => {
+            let builder = builder.access_key_id(id.reveal()).secret_access_key(secret.reveal());
+            match token {
+                Some(token) => builder.session_token(token.reveal()),
+                None => builder,
             }
         }
-        ((Some(_), None), _) => return Err(half("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),
-        ((None, Some(_)), _) => return Err(half("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID")),
-        (_, Some(profile)) => builder = builder.profile(&profile),
-        _ => {}
-    }
-    if options.unsigned {
-        builder = builder.skip_signature();
-    }
+        S3Keys::Profile(profile) => builder.profile(profile),
+        S3Keys::Anywhere => builder,
+    };
     if let Some(class) = &options.storage_class {
         builder = builder.default_storage_class(class);
     }

@@ -36,7 +36,11 @@ pub use connect::BadSetup;
 use connect::Clients;
 pub use options::{BadOption, KnownHosts, Options, Secret, Variables};
 use spool::{Source, Spool};
+pub(crate) use again::wait;
+pub(crate) use connect::{S3Keys, S3Setup, authorities, s3_setup};
+pub(crate) use transport::{Outflow, Pulse, no_answer};
 use trouble::store_error;
+pub(crate) use trouble::{Refusal, Trouble};
 
 /// Shared by all stores of a process; never dropped, because a store may be dropped anywhere.
 static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {

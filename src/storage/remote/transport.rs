@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
@@ -80,47 +80,29 @@ async fn judge(parts: http::response::Parts, mut body: HttpBody, host: String) -
         }
     }
     read.truncate(REFUSAL_MAX);
-    let text = String::from_utf8_lossy(&read);
-    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let code = between(&text, "<Code>", "</Code>").or_else(|| header("x-ms-error-code")).unwrap_or_default();
-    let no_bucket = code == "NoSuchBucket"
-        || code == "ContainerNotFound"
-        || (parts.status == 404 && text.contains("specified bucket does not exist"));
-    if parts.status == 404 && !no_bucket {
+    let refusal = Refusal::new(host, parts.status, &parts.headers, &String::from_utf8_lossy(&read));
+    if parts.status == 404 && !refusal.is_no_bucket() {
         let len = read.len() as u64;
         let body = HttpBody::new(futures::stream::iter([Ok(Buffer::from(read))]), Some(len));
         return Ok(Response::from_parts(parts, body));
     }
-    let about_region = matches!(parts.status.as_u16(), 301 | 307) || code == "AuthorizationHeaderMalformed";
-    let region = between(&text, "<Region>", "</Region>").or_else(|| header("x-amz-bucket-region"));
-    let refusal = Refusal {
-        host,
-        status: parts.status.as_u16(),
-        message: between(&text, "<Message>", "</Message>").unwrap_or_default(),
-        code: if no_bucket { "NoSuchBucket".into() } else { code },
-        region: region.filter(|_| about_region),
-        ahead_s: header("date").and_then(|date| ahead_of(&date, SystemTime::now())),
-    };
     Err(Trouble::Refused(refusal).into_error())
-}
-
-fn between(text: &str, before: &str, after: &str) -> Option<String> {
-    let (_, rest) = text.split_once(before)?;
-    let (found, _) = rest.split_once(after)?;
-    Some(found.chars().take(200).collect())
-}
-
-/// How many seconds `now` is ahead of a date in an answer.
-fn ahead_of(date: &str, now: SystemTime) -> Option<i64> {
-    let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
-    let ours = jiff::Timestamp::try_from(now).ok()?;
-    Some(ours.as_second() - theirs.as_second())
 }
 
 /// Why a request got no answer at all.
 fn explain(host: String, error: &reqwest::Error, reached_before: bool) -> Trouble {
+    no_answer(host, error, error.is_connect(), reached_before)
+}
+
+/// The same, of any client's error; `is_connect` if no connection came about.
+pub(crate) fn no_answer(
+    host: String,
+    error: &(dyn std::error::Error + 'static),
+    is_connect: bool,
+    reached_before: bool,
+) -> Trouble {
     let mut deepest = error.to_string();
-    let mut source = std::error::Error::source(error);
+    let mut source = error.source();
     while let Some(inner) = source {
         if let Some(tls @ (rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented)) = tls(inner)
         {
@@ -130,7 +112,7 @@ fn explain(host: String, error: &reqwest::Error, reached_before: bool) -> Troubl
         source = inner.source();
     }
     let why = deepest.lines().next().unwrap_or_default().to_owned();
-    if error.is_connect() { Trouble::Unreachable { host, why, reached_before } } else { Trouble::Broken { host, why } }
+    if is_connect { Trouble::Unreachable { host, why, reached_before } } else { Trouble::Broken { host, why } }
 }
 
 /// The error of TLS that an error is, or is wrapped around as I/O errors wrap.
@@ -142,13 +124,13 @@ fn tls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::E
 }
 
 /// When something last moved.
-struct Pulse {
+pub(crate) struct Pulse {
     start: Instant,
     moved_ms: AtomicU64,
 }
 
 impl Pulse {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Pulse { start: Instant::now(), moved_ms: AtomicU64::new(0) }
     }
 
@@ -162,7 +144,7 @@ impl Pulse {
     }
 
     /// What the future gives, unless nothing moves for so long before that.
-    async fn watch<T>(&self, patience: Duration, future: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn watch<T>(&self, patience: Duration, future: impl Future<Output = T>) -> Option<T> {
         let mut future = std::pin::pin!(future);
         loop {
             let left = patience.saturating_sub(self.still_for());
@@ -177,7 +159,7 @@ impl Pulse {
 }
 
 /// The body of a request: says when it moves, and moves no faster than it may.
-struct Outflow {
+pub(crate) struct Outflow {
     left: Buffer,
     pulse: Arc<Pulse>,
     rate: Option<Arc<Rate>>,
@@ -185,7 +167,7 @@ struct Outflow {
 }
 
 impl Outflow {
-    fn new(body: Buffer, pulse: &Arc<Pulse>, rate: Option<Arc<Rate>>) -> Self {
+    pub(crate) fn new(body: Buffer, pulse: &Arc<Pulse>, rate: Option<Arc<Rate>>) -> Self {
         Outflow { left: body, pulse: Arc::clone(pulse), rate, pause: None }
     }
 }
@@ -309,22 +291,4 @@ fn paused(pause: &mut Option<Pin<Box<Sleep>>>, context: &mut Context<'_>) -> boo
         *pause = None;
     }
     still
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn clocks_are_compared_by_the_date_of_an_answer() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777 + 60);
-        assert_eq!(ahead_of("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(60));
-        assert_eq!(ahead_of("yesterday", now), None);
-    }
-
-    #[test]
-    fn what_stands_between_is_found_or_not() {
-        assert_eq!(between("<Error><Code>SlowDown</Code>", "<Code>", "</Code>").unwrap(), "SlowDown");
-        assert_eq!(between("<Code>SlowDown", "<Code>", "</Code>"), None);
-    }
 }

@@ -4,6 +4,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::time::SystemTime;
 
 use opendal::{Error, ErrorKind};
 
@@ -11,7 +12,7 @@ use super::super::StoreError;
 
 /// Why a request was not answered as it should be. Travels inside opendal's error as its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// No connection came about.
     Unreachable {
         /// Host and port.
@@ -48,7 +49,7 @@ pub(super) enum Trouble {
 
 /// A server's answer that is not what was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(crate) struct Refusal {
     /// Host and port.
     pub host: String,
     /// The status line's number.
@@ -68,7 +69,7 @@ const SKEW_S: i64 = 300;
 
 impl Trouble {
     /// Whether the same request may do better in a moment.
-    pub(super) fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         match self {
             Trouble::Unreachable { reached_before, .. } => *reached_before,
             Trouble::Stalled { .. } | Trouble::Broken { .. } => true,
@@ -105,6 +106,29 @@ impl Trouble {
 }
 
 impl Refusal {
+    /// What an answer that refuses says: its status, its headers, and as much as was read of its body.
+    pub(crate) fn new(host: String, status: http::StatusCode, headers: &http::HeaderMap, text: &str) -> Refusal {
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let code = between(text, "<Code>", "</Code>").or_else(|| header("x-ms-error-code")).unwrap_or_default();
+        let no_bucket = matches!(&*code, "NoSuchBucket" | "ContainerNotFound")
+            || (status == 404 && text.contains("specified bucket does not exist"));
+        let about_region = matches!(status.as_u16(), 301 | 307) || code == "AuthorizationHeaderMalformed";
+        let region = between(text, "<Region>", "</Region>").or_else(|| header("x-amz-bucket-region"));
+        Refusal {
+            host,
+            status: status.as_u16(),
+            message: between(text, "<Message>", "</Message>").unwrap_or_default(),
+            code: if no_bucket { "NoSuchBucket".into() } else { code },
+            region: region.filter(|_| about_region),
+            ahead_s: header("date").and_then(|date| ahead_of(&date, SystemTime::now())),
+        }
+    }
+
+    /// Whether it is the bucket that is not there.
+    pub(crate) fn is_no_bucket(&self) -> bool {
+        self.code == "NoSuchBucket"
+    }
+
     fn may_pass(&self) -> bool {
         let passing = ["SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "ServerBusy"];
         matches!(self.status, 408 | 429 | 499 | 500 | 502 | 503 | 504) || passing.contains(&&*self.code)
@@ -176,6 +200,19 @@ impl Refusal {
 
 impl StdError for Trouble {}
 
+fn between(text: &str, before: &str, after: &str) -> Option<String> {
+    let (_, rest) = text.split_once(before)?;
+    let (found, _) = rest.split_once(after)?;
+    Some(found.chars().take(200).collect())
+}
+
+/// How many seconds `now` is ahead of a date in an answer.
+fn ahead_of(date: &str, now: SystemTime) -> Option<i64> {
+    let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
+    let ours = jiff::Timestamp::try_from(now).ok()?;
+    Some(ours.as_second() - theirs.as_second())
+}
+
 /// Whether this error came about on the way to the store, or is the store's refusal.
 pub(super) fn is_noted(error: &Error) -> bool {
     Trouble::within(error).is_some()
@@ -216,6 +253,8 @@ fn plain(error: &Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn refusal(status: u16, code: &str) -> Refusal {
@@ -262,5 +301,18 @@ mod tests {
         assert!(matches!(error, StoreError::Denied { .. }), "{error:?}");
         let line = "cannot get config in s3://b: minio:9000 denies access (AccessDenied); look at the credentials and what they allow";
         assert_eq!(error.to_string(), line);
+    }
+
+    #[test]
+    fn clocks_are_compared_by_the_date_of_an_answer() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777 + 60);
+        assert_eq!(ahead_of("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(60));
+        assert_eq!(ahead_of("yesterday", now), None);
+    }
+
+    #[test]
+    fn what_stands_between_is_found_or_not() {
+        assert_eq!(between("<Error><Code>SlowDown</Code>", "<Code>", "</Code>").unwrap(), "SlowDown");
+        assert_eq!(between("<Code>SlowDown", "<Code>", "</Code>"), None);
     }
 }

@@ -1,0 +1,243 @@
+//! Touches the world. A client of one bucket: requests are signed, sent, tried again if that may help, and their
+//! answers judged. Keys are taken byte for byte.
+
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use reqsign_aws_v4::{Credential, DefaultCredentialProvider, RequestSigner, StaticCredentialProvider};
+use reqsign_core::{Context, OsEnv, ProvideCredentialChain, Signer};
+use reqsign_file_read_tokio::TokioFileRead;
+use tokio::runtime::Runtime;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::address::BucketAddress;
+use super::error::BucketError;
+use super::fetch::PARTS_AHEAD;
+use super::http::{Answer, Http};
+use super::s3;
+use crate::storage::Limits;
+use crate::storage::remote::{BadSetup, Options, Refusal, S3Keys, S3Setup, Trouble, Variables, s3_setup, wait};
+
+/// Shared by all buckets of a process; never dropped, because a bucket may be dropped anywhere.
+static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("keepstone-s3").enable_all().build()
+});
+/// Of an answer that is no object, no more than this is read: a page of a thousand long keys, written `%XX`, and more.
+const ANSWER_MAX: usize = 16 << 20;
+/// Requests at a time, where nobody says otherwise: objects are small, and servers far away.
+pub const CONNECTIONS: usize = 32;
+
+/// A client of one bucket. Clones share its connections.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    address: BucketAddress,
+    http: Http,
+    /// Scheme, authority, and what stands before each key.
+    base: String,
+    signer: Option<Signer<Credential>>,
+    retries: usize,
+    /// Requests at a time.
+    turns: Semaphore,
+    /// Parts that may be fetched ahead.
+    ahead: Arc<Semaphore>,
+    connections: usize,
+    runtime: &'static Runtime,
+}
+
+/// A request about the bucket, or about an object in it.
+#[derive(Clone, Debug)]
+pub(super) struct Ask {
+    /// What is to be done.
+    pub method: Method,
+    /// The object; none: the bucket.
+    pub key: Option<Vec<u8>>,
+    /// As [`s3::query`] writes it.
+    pub query: String,
+    /// Beside those that each request has.
+    pub headers: HeaderMap,
+    /// What is sent.
+    pub body: Bytes,
+    /// Of the answer, no more than this is read, in bytes.
+    pub max: usize,
+}
+
+impl Ask {
+    /// Asks something of the bucket.
+    pub fn bucket(method: Method, query: String) -> Ask {
+        Ask { method, key: None, query, headers: HeaderMap::new(), body: Bytes::new(), max: ANSWER_MAX }
+    }
+
+    /// Asks something of an object.
+    pub fn object(method: Method, key: &[u8], query: String) -> Ask {
+        Ask { key: Some(key.to_vec()), ..Ask::bucket(method, query) }
+    }
+}
+
+impl Client {
+    /// The bucket at `address`. Nothing is sent yet.
+    pub fn connect(
+        address: BucketAddress,
+        options: &Options,
+        variables: &dyn Variables,
+        limits: &Limits,
+    ) -> Result<Client, BadSetup> {
+        let runtime = RUNTIME.as_ref().map_err(|error| BadSetup(format!("cannot start network threads: {error}")))?;
+        let setup = s3_setup(&address.bucket, options, variables)?;
+        Ok(Client(Arc::new(Inner {
+            base: base(&address.bucket, &setup),
+            signer: signer(&setup),
+            http: Http::new(options, limits)?,
+            address,
+            retries: options.retries,
+            turns: Semaphore::new(options.connections),
+            ahead: Arc::new(Semaphore::new(PARTS_AHEAD)),
+            connections: options.connections,
+            runtime,
+        })))
+    }
+
+    /// The bucket.
+    pub(super) fn address(&self) -> &BucketAddress {
+        &self.0.address
+    }
+
+    /// Requests at a time.
+    pub(super) fn connections(&self) -> usize {
+        self.0.connections
+    }
+
+    /// Leave to fetch a part before it is needed, if enough of them are not already.
+    pub(super) fn leave_ahead(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.ahead).try_acquire_owned().ok()
+    }
+
+    /// Runs `work` on the network's threads.
+    pub(super) fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::sync::oneshot::Receiver<T> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        self.0.runtime.spawn(async move {
+            // Whoever no longer waits for it does not want it.
+            let _ = sender.send(work.await);
+        });
+        receiver
+    }
+
+    /// Runs `work` and waits for it; not on the network's own threads.
+    pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.0.runtime.block_on(work)
+    }
+
+    /// Sends a request until it is answered in a way that will not change. That an object is not there, or is not as
+    /// it was asked for (304, 412, 416), is an answer like any other.
+    pub(super) async fn ask(&self, ask: &Ask) -> Result<Answer, BucketError> {
+        let _turn = self.0.turns.acquire().await.map_err(|_| BucketError::Odd("the bucket was closed".into()))?;
+        let mut tried = 0;
+        loop {
+            match self.once(ask).await {
+                Err(BucketError::Store(trouble)) if trouble.may_pass() && tried < self.0.retries => {
+                    tracing::info!("it is tried again: {trouble}");
+                    tokio::time::sleep(wait(tried)).await;
+                    tried += 1;
+                }
+                Err(BucketError::Store(trouble)) if tried > 0 => {
+                    return Err(BucketError::Odd(format!("{trouble}; it was tried {} times", tried + 1)));
+                }
+                answered => return answered,
+            }
+        }
+    }
+
+    async fn once(&self, ask: &Ask) -> Result<Answer, BucketError> {
+        let (parts, body) = self.request(ask).await?.into_parts();
+        let host = parts.uri.authority().map_or_else(String::new, ToString::to_string);
+        let answer = self.0.http.send(Request::from_parts(parts, body), ask.max).await?;
+        judge(host, answer)
+    }
+
+    async fn request(&self, ask: &Ask) -> Result<Request<Bytes>, BucketError> {
+        let path = ask.key.as_deref().map(s3::in_path).unwrap_or_default();
+        let query = if ask.query.is_empty() { String::new() } else { format!("?{}", ask.query) };
+        let uri: Uri = format!("{}{path}{query}", self.0.base)
+            .parse()
+            .map_err(|error| BucketError::Odd(format!("its key cannot be asked for: {error}")))?;
+        let mut request = Request::new(ask.body.clone());
+        (*request.method_mut(), *request.uri_mut()) = (ask.method.clone(), uri);
+        *request.headers_mut() = ask.headers.clone();
+        let (mut parts, body) = request.into_parts();
+        if let Some(signer) = &self.0.signer {
+            signer.sign(&mut parts, None).await.map_err(unsigned)?;
+        }
+        Ok(Request::from_parts(parts, body))
+    }
+}
+
+/// What the signer says of itself is for the log: it may say more than people should read.
+fn unsigned(error: reqsign_core::Error) -> BucketError {
+    tracing::debug!("cannot sign a request: {error:?}");
+    let none = "no credentials were found for it, or they are no longer valid; set them in the environment, or in the files of its own tools";
+    BucketError::Setup(none.into())
+}
+
+fn judge(host: String, answer: Answer) -> Result<Answer, BucketError> {
+    let is_answer = answer.status.is_success()
+        || matches!(
+            answer.status,
+            StatusCode::NOT_MODIFIED
+                | StatusCode::NOT_FOUND
+                | StatusCode::PRECONDITION_FAILED
+                | StatusCode::RANGE_NOT_SATISFIABLE
+        );
+    let text = if is_answer && answer.status != StatusCode::NOT_FOUND {
+        return Ok(answer);
+    } else {
+        String::from_utf8_lossy(answer.body.get(..answer.body.len().min(64 << 10)).unwrap_or_default())
+    };
+    let refusal = Refusal::new(host, answer.status, &answer.headers, &text);
+    match is_answer && !refusal.is_no_bucket() {
+        true => Ok(answer),
+        false => Err(Trouble::Refused(refusal).into()),
+    }
+}
+
+fn base(bucket: &str, setup: &S3Setup) -> String {
+    let amazon = || format!("https://s3.{}.amazonaws.com", setup.region);
+    let endpoint = setup.endpoint.clone().unwrap_or_else(amazon);
+    match (setup.virtual_host, endpoint.split_once("://")) {
+        (true, Some((scheme, rest))) => format!("{scheme}://{bucket}.{rest}/"),
+        _ => format!("{endpoint}/{bucket}/"),
+    }
+}
+
+fn signer(setup: &S3Setup) -> Option<Signer<Credential>> {
+    let chain = ProvideCredentialChain::new();
+    let chain = match &setup.keys {
+        S3Keys::None => return None,
+        S3Keys::Given { id, secret, token } => {
+            let given = StaticCredentialProvider::new(id.reveal(), secret.reveal());
+            chain.push(match token {
+                Some(token) => given.with_session_token(token.reveal()),
+                None => given,
+            })
+        }
+        S3Keys::Profile(profile) => chain.push(DefaultCredentialProvider::builder().with_profile(profile).build()),
+        S3Keys::Anywhere if setup.endpoint.is_some() => {
+            // No instance of a cloud has credentials for it.
+            chain.push(DefaultCredentialProvider::builder().no_imds().build())
+        }
+        S3Keys::Anywhere => chain.push(DefaultCredentialProvider::new()),
+    };
+    let context = Context::new().with_file_read(TokioFileRead).with_env(OsEnv);
+    Some(Signer::new(context, chain, RequestSigner::new("s3", &setup.region)))
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({})", self.0.address)
+    }
+}
