@@ -126,9 +126,10 @@ fn a_path_is_found_and_its_first_missing_part_is_named() {
     assert_eq!(split_spec("abcd"), ("abcd", None));
 }
 
-fn listed(repository: &Repository, root: &TreeRef, path: &str, depth: Depth) -> Vec<String> {
+fn listed(repository: &Repository, id: &SnapshotId, path: &str, depth: Depth) -> Vec<String> {
     let mut paths = Vec::new();
-    list(repository, root, path.as_bytes(), depth, &mut |path, _| {
+    let snapshot = repository.objects().get::<Snapshot>(id).unwrap();
+    list(repository, &snapshot, path.as_bytes(), depth, &mut |path, _| {
         paths.push(String::from_utf8(path.to_vec()).unwrap());
         Ok(())
     })
@@ -139,13 +140,13 @@ fn listed(repository: &Repository, root: &TreeRef, path: &str, depth: Depth) -> 
 #[test]
 fn a_listing_shows_a_directory_or_all_below_it() {
     let repository = open(init(0));
-    let (_, root) = commit(&repository, &tree(), &About::default());
-    assert_eq!(listed(&repository, &root, "", Depth::Shallow), ["etc", "home", "readme"]);
-    assert_eq!(listed(&repository, &root, "/etc/nginx", Depth::Shallow), ["etc/nginx/nginx.conf", "etc/nginx/sites"]);
+    let (id, root) = commit(&repository, &tree(), &About::default());
+    assert_eq!(listed(&repository, &id, "", Depth::Shallow), ["etc", "home", "readme"]);
+    assert_eq!(listed(&repository, &id, "/etc/nginx", Depth::Shallow), ["etc/nginx/nginx.conf", "etc/nginx/sites"]);
     let below = ["etc/nginx/nginx.conf", "etc/nginx/sites", "etc/nginx/sites/default.conf"];
-    assert_eq!(listed(&repository, &root, "etc/nginx/", Depth::Recursive), below);
-    assert_eq!(listed(&repository, &root, "readme", Depth::Recursive), ["readme"]);
-    assert_eq!(listed(&repository, &root, "", Depth::Recursive).len() as u64, root.entries);
+    assert_eq!(listed(&repository, &id, "etc/nginx/", Depth::Recursive), below);
+    assert_eq!(listed(&repository, &id, "readme", Depth::Recursive), ["readme"]);
+    assert_eq!(listed(&repository, &id, "", Depth::Recursive).len() as u64, root.entries);
 }
 
 fn found(repository: &Repository, snapshots: &[(SnapshotId, TreeRef)], patterns: &[&str], case: Case) -> Vec<String> {

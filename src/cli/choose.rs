@@ -84,8 +84,8 @@ pub fn not_there(error: RepoError) -> Failure {
 }
 
 /// What stands at a path in a snapshot.
-pub fn spot(repository: &Repository, root: &TreeRef, path: &[u8]) -> Result<Spot, Failure> {
-    snapshots::find_path(repository, root, path)
+pub fn spot(repository: &Repository, snapshot: &Snapshot, path: &[u8]) -> Result<Spot, Failure> {
+    snapshots::find_spot(repository, snapshot, path)
         .map_err(|error| refused(error, "see what is in a snapshot with: keepstone ls -R SNAPSHOT"))
 }
 
@@ -96,9 +96,11 @@ pub fn directory(
     args: &FilterArgs,
 ) -> Result<(SnapshotId, TreeRef), Failure> {
     let (id, snapshot) = one(repository, &spec.name, args)?;
-    match spot(repository, &snapshot.root, &spec.path)?.tree() {
-        Some(tree) => Ok((id, tree.clone())),
-        None => Err(Failure::new(Exit::Failed, format!("{spec} is no directory"))),
+    let spot = spot(repository, &snapshot, &spec.path)?;
+    match (spot.tree(), &spot) {
+        (Some(tree), _) => Ok((id, tree.clone())),
+        (None, Spot::Keys { tree, prefix }) if prefix.is_empty() => Ok((id, tree.clone())),
+        (None, _) => Err(Failure::new(Exit::Failed, format!("{spec} is no directory"))),
     }
 }
 

@@ -53,6 +53,8 @@ impl Patterns {
 
     /// Whether an entry is looked for.
     pub fn matches(&self, path: &[u8], name: &[u8]) -> bool {
+        // Of a key, the name is what comes after its last slash.
+        let name = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name);
         self.names.is_match(as_path(name)) || (!self.paths.is_empty() && self.paths.is_match(as_path(path)))
     }
 }

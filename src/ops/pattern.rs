@@ -27,7 +27,7 @@ impl Steps {
     /// The names between the slashes of `path`.
     pub fn from_path(path: &[u8]) -> Self {
         let mut steps = Steps::new();
-        path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).for_each(|name| steps.push(name));
+        steps.extend(path);
         steps
     }
 
@@ -35,6 +35,18 @@ impl Steps {
     pub fn push(&mut self, name: &[u8]) {
         self.bytes.extend_from_slice(name);
         self.ends.push(self.bytes.len());
+    }
+
+    /// As many names further as there are between the slashes of `path`.
+    pub fn extend(&mut self, path: &[u8]) {
+        path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).for_each(|name| self.push(name));
+    }
+
+    /// Back to so many names.
+    pub fn truncate(&mut self, len: usize) {
+        while self.len() > len {
+            self.pop();
+        }
     }
 
     /// One name back; nothing at the top.

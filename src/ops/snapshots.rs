@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::format::control::{PathBytes, Snapshot, SnapshotState};
 use crate::format::tree::{Entry, EntryKey, Name, Node, Time, TreeRef};
 use crate::id::{ID_LEN, Id, Named, SnapshotId};
-use crate::repo::{Class, RepoError, Repository, Result};
+use crate::repo::{Class, RepoError, Repository, Result, walk};
 
 /// Hex digits that an abbreviated id has at least.
 pub const PREFIX_MIN: usize = 4;
@@ -209,6 +209,13 @@ pub enum Spot {
     Root(TreeRef),
     /// An entry.
     Entry(Box<Entry>),
+    /// The objects of a bucket whose keys begin so.
+    Keys {
+        /// All of the bucket.
+        tree: TreeRef,
+        /// Ends in a slash, or is empty.
+        prefix: Vec<u8>,
+    },
 }
 
 impl Spot {
@@ -220,8 +227,58 @@ impl Spot {
                 Node::Directory(tree) => Some(tree),
                 _ => None,
             },
+            Spot::Keys { .. } => None,
         }
     }
+}
+
+/// What stands at `path` in a snapshot: of a bucket, the object of that key, or all whose keys begin with it and a slash.
+///
+/// # Errors
+///
+/// Refused if there is nothing.
+pub fn find_spot(repository: &Repository, snapshot: &Snapshot, path: &[u8]) -> Result<Spot> {
+    match is_bucket(snapshot) {
+        true => find_key(repository, &snapshot.root, path),
+        false => find_path(repository, &snapshot.root, path),
+    }
+}
+
+/// Whether a snapshot is of a bucket: its tree is flat, and its names are keys.
+pub fn is_bucket(snapshot: &Snapshot) -> bool {
+    &*snapshot.component == BUCKET
+}
+
+/// The component of snapshots of buckets.
+pub const BUCKET: &str = "bucket";
+
+fn find_key(repository: &Repository, tree: &TreeRef, path: &[u8]) -> Result<Spot> {
+    // Typed like a path from the top, or as the key that it is.
+    let from_top = path.strip_prefix(b"/").unwrap_or(path);
+    if from_top.is_empty() {
+        return Ok(Spot::Keys { tree: tree.clone(), prefix: Vec::new() });
+    }
+    let as_directory = |key: &[u8]| [key.strip_suffix(b"/").unwrap_or(key), b"/"].concat();
+    if from_top.ends_with(b"/") && walk::entries_below(repository, tree, from_top).nth(1).is_some() {
+        return Ok(Spot::Keys { tree: tree.clone(), prefix: from_top.to_vec() });
+    }
+    for key in [path, from_top] {
+        let Ok(name) = Name::new(key) else { continue };
+        let found = repository.find_entry(tree, &EntryKey { name, discriminator: 0 })?;
+        if let Some(entry) = found {
+            return Ok(Spot::Entry(Box::new(entry)));
+        }
+    }
+    for key in [path, from_top] {
+        let prefix = as_directory(key);
+        if walk::entries_below(repository, tree, &prefix).next().transpose()?.is_some() {
+            return Ok(Spot::Keys { tree: tree.clone(), prefix });
+        }
+    }
+    let shown = String::from_utf8_lossy(from_top).into_owned();
+    Err(RepoError::Refused(format!(
+        "there is no object {shown} in the snapshot, and none whose key begins with it and a slash"
+    )))
 }
 
 /// What stands at `path` below `root`. Slashes before, after and between names count once.

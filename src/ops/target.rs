@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::source::{Kind, Stat, Trouble};
-use crate::format::tree::{Entry, Xattrs};
+use crate::format::tree::{Entry, Meta, Xattrs};
 
 /// A directory within a target, by the names that lead to it from its top.
 #[derive(Debug)]
@@ -69,6 +69,9 @@ pub struct Standing {
     pub stat: Stat,
 }
 
+/// The names in a directory, as they come.
+pub type Names<'a> = Box<dyn Iterator<Item = Result<Vec<u8>, Trouble>> + Send + 'a>;
+
 /// Where a snapshot can be restored to. All names are single names in the given directory.
 pub trait Target: Sync {
     /// What stands at `name`, links not followed; `None` if nothing does.
@@ -78,8 +81,8 @@ pub trait Target: Sync {
     /// It is writable for its owner only until [`settle`](Target::settle) gives it its metadata.
     fn make_dir(&self, dir: &Arc<DirPath>, name: &[u8]) -> Result<(), Trouble>;
 
-    /// Begins the file `name` under another name; it appears, whole, when it is finished.
-    fn begin(&self, dir: &Arc<DirPath>, name: &[u8], size: u64) -> Result<Box<dyn NewFile>, Trouble>;
+    /// Begins the file `entry` under another name; it appears, whole, when it is finished.
+    fn begin(&self, dir: &Arc<DirPath>, entry: &Entry) -> Result<Box<dyn NewFile>, Trouble>;
 
     /// Makes a symlink, pipe, socket or device with its metadata; replaces what stands there.
     fn make_node(&self, dir: &Arc<DirPath>, entry: &Entry, xattrs: &Xattrs) -> Result<(), Trouble>;
@@ -94,11 +97,32 @@ pub trait Target: Sync {
     /// in it is done, or a file whose content is right already.
     fn settle(&self, dir: &Arc<DirPath>, entry: &Entry, xattrs: &Xattrs) -> Result<(), Trouble>;
 
-    /// The names in a directory, in any order.
-    fn names(&self, dir: &Arc<DirPath>) -> Result<Vec<Vec<u8>>, Trouble>;
+    /// The names in a directory, ascending.
+    fn names(&self, dir: &Arc<DirPath>) -> Result<Names<'_>, Trouble>;
 
     /// Removes what stands at `name`, with all below it; never follows a link.
     fn remove(&self, dir: &Arc<DirPath>, name: &[u8]) -> Result<(), Trouble>;
+
+    /// Whether what was [inspected](Target::inspect) is known, without being read, to be the content of `entry`.
+    fn holds(&self, dir: &Arc<DirPath>, entry: &Entry, standing: &Standing) -> bool {
+        let _ = (dir, entry, standing);
+        false
+    }
+
+    /// Whether names are whole keys, with slashes in them; otherwise a key is the path of a file.
+    fn takes_keys(&self) -> bool {
+        false
+    }
+
+    /// Whether the parts of a new file may come in any order; otherwise they come from its start to its end.
+    fn takes_any_order(&self) -> bool {
+        true
+    }
+
+    /// Gives what was no file of a file system the owner and the permissions that a new one has.
+    fn adopt(&self, meta: &mut Meta) {
+        let _ = meta;
+    }
 
     /// What could not be done for all entries alike, in one clear sentence each ("owner and group were
     /// not restored for 512 entries: not permitted").

@@ -8,7 +8,7 @@ use crate::format::Structure;
 use crate::format::content::{Body, Content, Item, ListNode, ListRef};
 use crate::format::limits::{TREE_DEPTH_MAX, XATTRS_ENCODED_MAX};
 use crate::format::pack::BlobKind;
-use crate::format::tree::{Entry, EntryKey, Node, TreeChild, TreeNode, TreeRef, Xattrs, tag};
+use crate::format::tree::{Entry, EntryKey, Name, Node, TreeChild, TreeNode, TreeRef, Xattrs, tag};
 use crate::id::BlobId;
 
 /// Extras of an entry that this version understands.
@@ -25,6 +25,8 @@ pub struct Entries<'r> {
     next: Option<TreeRef>,
     /// What the interior node says the last entry of the node at hand is.
     expected: Option<EntryKey>,
+    /// Entries before this one are passed over.
+    begin: Option<EntryKey>,
     known: &'static [u32],
 }
 
@@ -33,7 +35,7 @@ impl<'r> Entries<'r> {
     pub fn new(repository: &'r Repository, tree: &TreeRef) -> Self {
         let leaf = Vec::new().into_iter();
         let (next, known) = (Some(tree.clone()), KNOWN_TAGS);
-        Entries { repository, above: Vec::new(), leaf, last: None, next, expected: None, known }
+        Entries { repository, above: Vec::new(), leaf, last: None, next, expected: None, begin: None, known }
     }
 
     /// The entries of a checkpoint's `tree`, those of files that were not read to their end among them.
@@ -41,9 +43,21 @@ impl<'r> Entries<'r> {
         Entries { known: KNOWN_IN_CHECKPOINTS, ..Entries::new(repository, tree) }
     }
 
+    /// The entries of `tree` from `begin` on, by way of one node per level.
+    pub fn starting_at(repository: &'r Repository, tree: &TreeRef, begin: EntryKey) -> Self {
+        Entries { begin: Some(begin), ..Entries::new(repository, tree) }
+    }
+
+    fn is_before(&self, key: &EntryKey) -> bool {
+        self.begin.as_ref().is_some_and(|begin| key < begin)
+    }
+
     fn step(&mut self) -> Result<Option<Entry>> {
         loop {
             if let Some(entry) = self.leaf.next() {
+                if self.is_before(&entry.key) {
+                    continue;
+                }
                 return self.checked(entry).map(Some);
             }
             let Some(node) = self.next_node() else { return Ok(None) };
@@ -61,11 +75,14 @@ impl<'r> Entries<'r> {
         }
         while let Some(siblings) = self.above.last_mut() {
             match siblings.next() {
+                Some(child) if self.begin.as_ref().is_some_and(|begin| child.last < *begin) => {}
                 Some(child) => {
                     self.expected = Some(child.last);
                     return Some(child.tree);
                 }
-                None => self.above.pop(),
+                None => {
+                    self.above.pop();
+                }
             };
         }
         None
@@ -92,6 +109,21 @@ impl Iterator for Entries<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         self.step().transpose()
     }
+}
+
+/// The entries of a tree whose names begin with `prefix`, in order.
+pub fn entries_below<'r>(
+    repository: &'r Repository,
+    tree: &TreeRef,
+    prefix: &[u8],
+) -> impl Iterator<Item = Result<Entry>> + Send + use<'r> {
+    let prefix = prefix.to_vec();
+    let begin = Name::new(prefix.clone()).ok().map(|name| EntryKey { name, discriminator: 0 });
+    // No name is longer than a name can be.
+    let entries = begin.map(|begin| Entries::starting_at(repository, tree, begin));
+    let is_below =
+        move |entry: &Result<Entry>| entry.as_ref().map_or(true, |entry| entry.key.name.starts_with(&prefix));
+    entries.into_iter().flatten().take_while(is_below)
 }
 
 /// Keys of a tree's entries, ascending and at least `apart` entries from each other, by way of its interior nodes

@@ -8,7 +8,7 @@ use keepstone::component::files::FilesTarget;
 use keepstone::format::tree::{Entry, Xattrs};
 use keepstone::ops::restore::{Origin, RestoreOptions};
 use keepstone::ops::source::Trouble;
-use keepstone::ops::target::{DirPath, NewFile, ReadAt, Standing, Target};
+use keepstone::ops::target::{DirPath, Names, NewFile, ReadAt, Standing, Target};
 use keepstone::repo::RepoError;
 use keepstone::storage::{Fault, ObjectName, Store, Verb};
 
@@ -139,8 +139,8 @@ impl Target for SmallDisk {
     fn make_dir(&self, dir: &Arc<DirPath>, name: &[u8]) -> Result<(), Trouble> {
         self.0.make_dir(dir, name)
     }
-    fn begin(&self, dir: &Arc<DirPath>, name: &[u8], size: u64) -> Result<Box<dyn NewFile>, Trouble> {
-        Ok(Box::new(SmallFile(self.0.begin(dir, name, size)?)))
+    fn begin(&self, dir: &Arc<DirPath>, entry: &Entry) -> Result<Box<dyn NewFile>, Trouble> {
+        Ok(Box::new(SmallFile(self.0.begin(dir, entry)?)))
     }
     fn make_node(&self, dir: &Arc<DirPath>, entry: &Entry, xattrs: &Xattrs) -> Result<(), Trouble> {
         self.0.make_node(dir, entry, xattrs)
@@ -154,7 +154,7 @@ impl Target for SmallDisk {
     fn settle(&self, dir: &Arc<DirPath>, entry: &Entry, xattrs: &Xattrs) -> Result<(), Trouble> {
         self.0.settle(dir, entry, xattrs)
     }
-    fn names(&self, dir: &Arc<DirPath>) -> Result<Vec<Vec<u8>>, Trouble> {
+    fn names(&self, dir: &Arc<DirPath>) -> Result<Names<'_>, Trouble> {
         self.0.names(dir)
     }
     fn remove(&self, dir: &Arc<DirPath>, name: &[u8]) -> Result<(), Trouble> {

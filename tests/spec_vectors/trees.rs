@@ -3,7 +3,15 @@
 use super::draft::{Draft, File, extras, id};
 
 pub fn files() -> Vec<File> {
-    vec![tree_node(), list_node(), content(), extended_attributes(), hard_link_identity(), pairs(), beginning_of_a_file()]
+    vec![
+        tree_node(),
+        list_node(),
+        content(),
+        extended_attributes(),
+        hard_link_identity(),
+        pairs(),
+        beginning_of_a_file(),
+    ]
 }
 
 pub fn tree_ref(label: &str, level: u8, entries: u64, bytes: u64) -> Draft {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::bucket::BucketArgs;
 use super::filter::FilterArgs;
 use super::os;
 use crate::cli::values::SnapshotSpec;
@@ -18,16 +19,18 @@ EXAMPLES
   See first what would be done, and what --delete would remove:
     keepstone restore 4f2a --target /srv --delete --dry-run
   Restore only some files, and read them back:
-    keepstone restore latest -t /tmp/r -i '*.conf' --verify";
+    keepstone restore latest -t /tmp/r -i '*.conf' --verify
+  Give back a bucket, every key with its content and metadata; what is right already is not sent again:
+    keepstone restore latest --path s3://documents -t s3://documents -b endpoint=http://minio:9000";
 
-/// Write the files of a snapshot into a directory
+/// Write the files of a snapshot into a directory, or into a bucket
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct RestoreArgs {
     /// Which snapshot: latest, latest~N or an id; with :PATH, what is in that directory
     #[arg(value_name = "SNAPSHOT[:PATH]", value_parser = os(SnapshotSpec::parse))]
     pub snapshot: SnapshotSpec,
-    /// The directory to restore into; made if need be
+    /// The directory to restore into, made if need be; or a bucket, s3://BUCKET/PREFIX
     #[arg(short, long, value_name = "DIR")]
     pub target: PathBuf,
     /// Restore only what matches this pattern; may be repeated
@@ -51,6 +54,8 @@ pub struct RestoreArgs {
     /// Write nothing; say what would be done
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+    #[command(flatten)]
+    pub bucket: BucketArgs,
     #[command(flatten)]
     pub filter: FilterArgs,
 }

@@ -4,7 +4,7 @@ use crate::cli::args::restore::{Archive, DumpArgs};
 use crate::cli::render::printable;
 use crate::cli::{Context, Exit, Failure, choose, open, signals};
 use crate::format::tree::Node;
-use crate::ops::dump::{ArchiveFormat, DumpError, DumpReport, Listener, dump_archive, dump_file};
+use crate::ops::dump::{ArchiveFormat, DumpError, DumpReport, Listener, dump_archive, dump_file, dump_keys};
 use crate::ops::snapshots::Spot;
 
 /// Writes what stands at a path. An archive's names begin below the path in `SNAPSHOT:PATH`.
@@ -14,12 +14,15 @@ pub fn run(context: &Context, args: &DumpArgs) -> Result<Exit, Failure> {
     let (_, snapshot) = choose::one(&repository, &args.snapshot.name, &args.filter)?;
     let base = &args.snapshot.path;
     let path = args.path.as_ref().map_or_else(|| base.clone(), |path| choose::below(base, path));
-    let spot = choose::spot(&repository, &snapshot.root, &path)?;
+    let spot = choose::spot(&repository, &snapshot, &path)?;
     let listener = Listener {
         on_trouble: &|trouble| context.complain(&trouble.path, &trouble.why),
         interrupted: &signals::interrupted,
     };
-    let dumped = if let Some(tree) = spot.tree() {
+    let dumped = if let Spot::Keys { tree, prefix } = &spot {
+        refuse_terminal(context)?;
+        dump_keys(&repository, tree, prefix, format(args.archive), &mut context.out().writer(), &listener)
+    } else if let Some(tree) = spot.tree() {
         let prefix = args.path.as_ref().map(|path| names(path.as_encoded_bytes())).unwrap_or_default();
         refuse_terminal(context)?;
         dump_archive(&repository, tree, &prefix, format(args.archive), &mut context.out().writer(), &listener)

@@ -21,14 +21,14 @@ pub fn run(context: &Context, args: &LsArgs) -> Result<Exit, Failure> {
     };
     // Before anything is printed: a path that is not there should not be found out after a million lines.
     for path in &paths {
-        choose::spot(&repository, &snapshot.root, path)?;
+        choose::spot(&repository, &snapshot, path)?;
     }
     head(context, &id, &snapshot)?;
     let depth = if args.recursive { Depth::Recursive } else { Depth::Shallow };
     for path in &paths {
         let mut aside = Aside::default();
         let each = &mut |path: &[u8], entry: &Entry| aside.go_on(show(context, args.long, path, entry));
-        let listed = list(&repository, &snapshot.root, path, depth, each);
+        let listed = list(&repository, &snapshot, path, depth, each);
         aside.settle(listed)?;
     }
     Ok(Exit::Success)

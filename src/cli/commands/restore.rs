@@ -9,13 +9,15 @@ use serde::Serialize;
 
 use crate::cli::args::restore::{self as args, RestoreArgs};
 use crate::cli::render::{duration, printable, size};
-use crate::cli::{Context, Exit, Failure, Progress, Volume, choose, open, signals};
+use crate::cli::{Context, Exit, Failure, Progress, Volume, choose, open, signals, stores};
+use crate::component::bucket::{BucketAddress, BucketTarget};
 use crate::component::files::{FilesTarget, raise_open_files_limit};
 use crate::format::control::Snapshot;
 use crate::id::SnapshotId;
 use crate::ops::pattern::{Case, Patterns, Selection};
 use crate::ops::restore::{Deed, Listener, Origin, Overwrite, RestoreCounters, RestoreOptions, RestoreReport, restore};
 use crate::ops::snapshots::Spot;
+use crate::ops::target::Target;
 use crate::repo::Repository;
 
 /// Restores a snapshot, or what stands at a path in it, into a directory.
@@ -28,7 +30,7 @@ pub fn run(context: &Context, args: &RestoreArgs) -> Result<Exit, Failure> {
     let _held = repository.hold_back_deletions(&open::who(context, None));
     let (id, snapshot) = choose::one(&repository, &args.snapshot.name, &args.filter)?;
     let origin = origin(&repository, &snapshot, &args.snapshot.path)?;
-    let place = Place::open(&args.target, args.dry_run)?;
+    let place = Place::open(context, args)?;
     let restored = Restored { id, args, begun: Instant::now(), counters: Arc::default() };
     let report = execute(context, &repository, &origin, &place, &options, &restored)?;
     for shortcoming in &report.shortcomings {
@@ -76,26 +78,41 @@ fn options(args: &RestoreArgs) -> Result<RestoreOptions, Failure> {
 }
 
 fn origin(repository: &Repository, snapshot: &Snapshot, path: &[u8]) -> Result<Origin, Failure> {
-    let spot = choose::spot(repository, &snapshot.root, path)?;
+    let spot = choose::spot(repository, snapshot, path)?;
     if let Some(tree) = spot.tree() {
         return Ok(Origin::Directory(tree.clone()));
     }
     Ok(match spot {
         Spot::Entry(entry) => Origin::Single(entry),
         Spot::Root(tree) => Origin::Directory(tree),
+        Spot::Keys { tree, prefix } => Origin::Keys { tree, prefix },
     })
 }
 
-/// The directory that is restored into.
-struct Place {
-    target: FilesTarget,
-    /// What stands for a directory that is not there while nothing is to be written.
-    stand_in: Option<tempfile::TempDir>,
-    is_written: bool,
+/// Where is restored to.
+enum Place {
+    Directory {
+        target: FilesTarget,
+        /// What stands for a directory that is not there while nothing is to be written.
+        stand_in: Option<tempfile::TempDir>,
+        is_written: bool,
+    },
+    Bucket(BucketTarget),
 }
 
 impl Place {
-    fn open(path: &Path, dry_run: bool) -> Result<Self, Failure> {
+    fn open(context: &Context, args: &RestoreArgs) -> Result<Self, Failure> {
+        match args.target.to_str().and_then(BucketAddress::parse) {
+            None => Place::directory(&args.target, args.dry_run),
+            Some(address) => {
+                let address = address.map_err(|error| Failure::usage(error.to_string()))?;
+                let target = BucketTarget::open(stores::bucket(context, address, &args.bucket)?);
+                Ok(Place::Bucket(target.map_err(|trouble| Failure::new(Exit::Failed, trouble.to_string()))?))
+            }
+        }
+    }
+
+    fn directory(path: &Path, dry_run: bool) -> Result<Self, Failure> {
         let stand_in =
             match dry_run && !path.exists() {
                 true => Some(tempfile::tempdir().map_err(|error| {
@@ -109,19 +126,34 @@ impl Place {
             (None, false) => FilesTarget::open(path),
         };
         let target = target.map_err(|trouble| Failure::new(Exit::Failed, trouble.to_string()))?;
-        Ok(Place { target, stand_in, is_written: !dry_run })
+        Ok(Place::Directory { target, stand_in, is_written: !dry_run })
+    }
+
+    fn target(&self) -> &dyn Target {
+        match self {
+            Place::Directory { target, .. } => target,
+            Place::Bucket(target) => target,
+        }
+    }
+
+    /// Runs `restore` with as many threads as keep the place busy: each waits for one answer of a bucket.
+    fn with_threads<T: Send>(&self, restore: impl FnOnce() -> T + Send) -> Result<T, Failure> {
+        let Place::Bucket(bucket) = self else { return Ok(restore()) };
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(bucket.connections().min(16)).build();
+        let threads = threads.map_err(|error| Failure::new(Exit::Failed, format!("cannot start threads: {error}")))?;
+        Ok(threads.install(restore))
     }
 
     /// A disk may say only now that it is full.
     fn sync(&self, path: &Path) -> Result<(), Failure> {
-        match self.is_written && self.stand_in.is_none() {
-            true => self.target.sync().map_err(|error| {
+        match self {
+            Place::Directory { target, stand_in: None, is_written: true } => target.sync().map_err(|error| {
                 Failure::new(
                     Exit::Failed,
                     format!("cannot bring what was restored to {} to disk: {error}", path.display()),
                 )
             }),
-            false => Ok(()),
+            _ => Ok(()),
         }
     }
 }
@@ -147,9 +179,9 @@ fn execute(
         on_trouble: &|trouble| context.complain(&trouble.path, &trouble.why),
         interrupted: &signals::interrupted,
     };
-    let report = restore(repository, origin, &place.target, options, &listener);
+    let report = place.with_threads(|| restore(repository, origin, place.target(), options, &listener));
     drop(progress);
-    report.map_err(open::failure)
+    report?.map_err(open::failure)
 }
 
 /// Which deeds are worth a line: with `--dry-run` or `-v` all that change something, with `-vv` all.

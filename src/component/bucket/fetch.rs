@@ -13,7 +13,8 @@ use tokio::sync::oneshot::Receiver;
 
 use super::client::{Ask, Client};
 use super::error::BucketError;
-use super::s3::{Head, Listed, query};
+use super::meta::Named;
+use super::s3::{self, Head, Listed, query};
 use crate::ops::source::{Extent, Reading};
 
 /// Objects up to this length are fetched whole.
@@ -152,6 +153,21 @@ impl Client {
                 status.as_u16(),
                 answer.body.len()
             ))),
+        }
+    }
+}
+
+impl Client {
+    /// The tags of an object, if it has any; they cost a request.
+    pub(super) fn tags(&self, key: &[u8], count: Option<u64>) -> Result<Named, BucketError> {
+        if count.is_none_or(|count| count == 0) {
+            return Ok(Vec::new());
+        }
+        let ask = Ask::object(Method::GET, key, query(&[("tagging", "")]));
+        let answer = self.wait(self.ask(&ask))?;
+        match answer.status.is_success() {
+            true => s3::tags(&answer.body),
+            false => Err(BucketError::Odd(format!("the store answered {}", answer.status.as_u16()))),
         }
     }
 }

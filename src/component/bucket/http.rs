@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, StatusCode};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -51,9 +52,13 @@ impl Http {
     }
 
     /// Sends a request, and takes no more than `max` bytes of the answer.
-    pub(super) async fn send(&self, request: Request<Bytes>, max: usize) -> Result<Answer, Trouble> {
+    pub(super) async fn send(&self, mut request: Request<Bytes>, max: usize) -> Result<Answer, Trouble> {
         let host = request.uri().authority().map_or_else(String::new, ToString::to_string);
         let pulse = Arc::new(Pulse::new());
+        if request.body().is_empty() && matches!(*request.method(), Method::PUT | Method::POST) {
+            // Without a body hyper says nothing of its length, and some servers insist.
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         let request = request.map(|body| Outflow::new(body.into(), &pulse, self.limits.upload.clone()));
         let response = match pulse.watch(self.patience, self.client.request(request)).await {
             None => return Err(self.stalled(host)),

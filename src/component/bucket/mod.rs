@@ -12,7 +12,10 @@ mod listing;
 mod meta;
 mod s3;
 mod source;
+mod target;
+mod upload;
 
 pub use address::{BadBucket, BucketAddress};
 pub use client::{CONNECTIONS, Client};
 pub use source::{BucketSource, KeyFilter, ObjectPlace, Place};
+pub use target::BucketTarget;

@@ -5,14 +5,12 @@
 
 use std::sync::Arc;
 
-use http::Method;
-
-use super::client::{Ask, Client};
+use super::client::Client;
 use super::error::BucketError;
 use super::fetch::Object;
 use super::listing::Objects;
-use super::meta::{self, Named};
-use super::s3::{self, Listed};
+use super::meta;
+use super::s3::Listed;
 use crate::format::tree::{EntryKey, Name};
 use crate::ops::pattern::{Patterns, Steps};
 use crate::ops::source::{Description, Found, Kind, Listing, Reading, Source, Stat, Trouble};
@@ -92,7 +90,8 @@ impl BucketSource {
 
     fn found(&self, listed: Listed) -> Option<Result<Found<Place>, Trouble>> {
         let (size, steps) = (listed.size, || Steps::from_path(&listed.key));
-        let is_excluded = self.filter.excludes.iter().any(|patterns| !patterns.is_empty() && patterns.matches(&steps()));
+        let is_excluded =
+            self.filter.excludes.iter().any(|patterns| !patterns.is_empty() && patterns.matches(&steps()));
         if is_excluded || self.filter.larger_than.is_some_and(|most| size > most) {
             return None;
         }
@@ -108,19 +107,6 @@ impl BucketSource {
 
     fn about(&self, key: &[u8], why: String) -> Trouble {
         Trouble { path: String::from_utf8_lossy(key).into_owned(), why }
-    }
-
-    /// Its tags, if it has any; they cost a request.
-    fn tags(&self, key: &[u8], count: Option<u64>) -> Result<Named, BucketError> {
-        if count.is_none_or(|count| count == 0) {
-            return Ok(Vec::new());
-        }
-        let ask = Ask::object(Method::GET, key, s3::query(&[("tagging", "")]));
-        let answer = self.client.wait(self.client.ask(&ask))?;
-        match answer.status.is_success() {
-            true => s3::tags(&answer.body),
-            false => Err(BucketError::Odd(format!("the store answered {} to that", answer.status.as_u16()))),
-        }
     }
 }
 
@@ -160,7 +146,7 @@ impl Source for BucketSource {
         let Place::Object(ObjectPlace(object)) = &found.place else { return Ok(Description::default()) };
         let key = &object.listed.key;
         let Some(head) = object.head() else { return Ok(Description::default()) };
-        let tags = self.tags(key, head.tags);
+        let tags = self.client.tags(key, head.tags);
         let tags = tags.map_err(|error| self.about(key, format!("cannot read its tags: {error}")))?;
         let (extras, too_long) = meta::extras(&head, tags);
         if let Some(what) = too_long.first() {

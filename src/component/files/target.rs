@@ -1,4 +1,4 @@
-//! Restoring into a directory of this machine. Touches the disk.
+//! Restoring into a directory of this machine. Touches the world: disk, own user.
 //!
 //! Promises: nothing outside the directory is written, read or removed, whatever names and links a
 //! snapshot holds and whoever else changes the directory meanwhile; whatever replaces something appears
@@ -22,9 +22,9 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::format::tree::{Device, Entry, Node, Xattrs};
+use crate::format::tree::{Device, Entry, Meta, Node, Xattrs};
 use crate::ops::source::Trouble;
-use crate::ops::target::{DirPath, NewFile, ReadAt, Standing, Target};
+use crate::ops::target::{DirPath, Names, NewFile, ReadAt, Standing, Target};
 use dirs::Dirs;
 use making::Making;
 use meta::Handle;
@@ -140,9 +140,9 @@ impl Target for FilesTarget {
         make_dir(&spot).map_err(|error| spot.trouble("making the directory", error))
     }
 
-    fn begin(&self, dir: &Arc<DirPath>, name: &[u8], size: u64) -> Result<Box<dyn NewFile>, Trouble> {
-        let spot = self.inside.spot(dir, name)?;
-        let making = Making::begin(&self.inside, &spot, size);
+    fn begin(&self, dir: &Arc<DirPath>, entry: &Entry) -> Result<Box<dyn NewFile>, Trouble> {
+        let spot = self.inside.spot(dir, &entry.key.name)?;
+        let making = Making::begin(&self.inside, &spot, entry.bytes());
         let making = making.map_err(|error| spot.trouble("making the file", error))?;
         Ok(Box::new(making))
     }
@@ -183,11 +183,17 @@ impl Target for FilesTarget {
         self.inside.give(&handle, &spot, entry, xattrs)
     }
 
-    fn names(&self, dir: &Arc<DirPath>) -> Result<Vec<Vec<u8>>, Trouble> {
+    fn names(&self, dir: &Arc<DirPath>) -> Result<Names<'_>, Trouble> {
         let names = self.inside.dirs.open(dir).and_then(|fd| Ok(dirs::names_in(fd.as_fd())?));
         let mut names = names.map_err(|error| spot::trouble(dir, b"", "listing the directory", error))?;
         names.retain(|name| !self.inside.temps.is_one(name));
-        Ok(names)
+        names.sort_unstable();
+        Ok(Box::new(names.into_iter().map(Ok)))
+    }
+
+    fn adopt(&self, meta: &mut Meta) {
+        (meta.uid, meta.gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        meta.mode = if meta.mode & 0o111 == 0 { 0o644 } else { 0o755 };
     }
 
     fn remove(&self, dir: &Arc<DirPath>, name: &[u8]) -> Result<(), Trouble> {

@@ -286,7 +286,7 @@ impl Waiting {
                 SoFar::Begun(content) => {
                     let version = version.as_deref();
                     stack.add(blobs, &begun_entry(blobs, key.clone(), stat, *size, version, content)?)
-                },
+                }
                 SoFar::Nothing => Ok(()),
             },
         }

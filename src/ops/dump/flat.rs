@@ -3,8 +3,8 @@
 use super::ahead::Piece;
 use crate::format::content::{Content, Item};
 use crate::format::limits::TREE_DEPTH_MAX;
-use crate::format::tree::{Entry, Node, TreeRef};
-use crate::repo::walk::{Entries, Items};
+use crate::format::tree::{Entry, Name, Node, TreeRef};
+use crate::repo::walk::{Entries, Items, entries_below};
 use crate::repo::{RepoError, Repository};
 
 /// The pieces of some content that is not inline.
@@ -20,13 +20,16 @@ pub(super) fn pieces_of<'r>(repository: &'r Repository, content: &Content) -> im
     })
 }
 
+type Below<'r> = Box<dyn Iterator<Item = Result<Entry, RepoError>> + Send + 'r>;
+
 /// The pieces of a tree, one directory after the other.
 pub(super) struct Flat<'r> {
     repository: &'r Repository,
-    levels: Vec<(Entries<'r>, usize)>,
+    levels: Vec<(Below<'r>, usize)>,
     /// The way to the directory that is walked, each name with a slash after it.
     path: Vec<u8>,
     content: Option<Box<dyn Iterator<Item = Piece> + Send + 'r>>,
+    is_of_keys: bool,
 }
 
 impl<'r> Flat<'r> {
@@ -35,12 +38,19 @@ impl<'r> Flat<'r> {
         if !path.is_empty() && !path.ends_with(b"/") {
             path.push(b'/');
         }
-        let levels = vec![(Entries::new(repository, tree), path.len())];
-        Flat { repository, levels, path, content: None }
+        let levels: Vec<(Below<'r>, usize)> = vec![(Box::new(Entries::new(repository, tree)), path.len())];
+        Flat { repository, levels, path, content: None, is_of_keys: false }
+    }
+
+    /// The objects of a bucket whose keys begin with `prefix`.
+    pub fn of_keys(repository: &'r Repository, tree: &TreeRef, prefix: &[u8]) -> Self {
+        let levels: Vec<(Below<'r>, usize)> = vec![(Box::new(entries_below(repository, tree, prefix)), 0)];
+        Flat { repository, levels, path: Vec::new(), content: None, is_of_keys: true }
     }
 
     fn entry(&mut self, entry: Entry) -> Piece {
         let path = [&self.path[..], &entry.key.name].concat();
+        let entry = if self.is_of_keys { as_file(entry) } else { entry };
         match &entry.node {
             Node::File(content) => {
                 let end = std::iter::once(Piece::End);
@@ -54,7 +64,7 @@ impl<'r> Flat<'r> {
             Node::Directory(tree) if is_plain(&entry.key.name) => {
                 self.path.extend_from_slice(&entry.key.name);
                 self.path.push(b'/');
-                self.levels.push((Entries::new(self.repository, tree), self.path.len()));
+                self.levels.push((Box::new(Entries::new(self.repository, tree)), self.path.len()));
             }
             _ => {}
         }
@@ -65,6 +75,20 @@ impl<'r> Flat<'r> {
 /// Whether a name is one name, of something in its directory.
 pub(super) fn is_plain(name: &[u8]) -> bool {
     !matches!(name, b"" | b"." | b"..") && !name.contains(&b'/') && !name.contains(&0)
+}
+
+/// An object as a file under the last name of its key, if that is a path of plain names: the others are refused by
+/// whoever takes it.
+fn as_file(mut entry: Entry) -> Entry {
+    let mut names = entry.key.name.rsplit(|&byte| byte == b'/');
+    let last = names.clone().next().and_then(|name| Name::new(name).ok());
+    entry.meta.mode = 0o644;
+    if let Some(last) = last
+        && names.all(is_plain)
+    {
+        entry.key.name = last;
+    }
+    entry
 }
 
 impl Iterator for Flat<'_> {

@@ -126,6 +126,23 @@ pub fn dump_archive(
     })
 }
 
+/// Writes the objects of a bucket whose keys begin with `prefix` as an archive of files under their keys. What is no path
+/// (`a//b`, `../a`) is told to the listener and left out.
+pub fn dump_keys(
+    repository: &Repository,
+    tree: &TreeRef,
+    prefix: &[u8],
+    format: ArchiveFormat,
+    out: &mut dyn Write,
+    listener: &Listener<'_>,
+) -> Result<DumpReport, DumpError> {
+    let report = Reporter { listener, report: DumpReport::default() };
+    ahead::read(repository, flat::Flat::of_keys(repository, tree, prefix), |pieces| match format {
+        ArchiveFormat::Tar => Archivist::new(repository, tar::TarArchive::new(out), report).write(pieces),
+        ArchiveFormat::Zip => Archivist::new(repository, zip::ZipArchive::new(out), report).write(pieces),
+    })
+}
+
 /// Counts what is not as it should be, and tells of it.
 struct Reporter<'a> {
     listener: &'a Listener<'a>,

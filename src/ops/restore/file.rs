@@ -112,7 +112,7 @@ impl<'w> File<'w> {
         if !matches!(*stage, Stage::Untouched) {
             return;
         }
-        match run.target.begin(&self.wanted.dir, self.wanted.name(), self.content.size) {
+        match run.target.begin(&self.wanted.dir, &self.wanted.entry) {
             Ok(new) => {
                 *stage = Stage::Making(new);
                 run.counters().current.set(self.wanted.path().as_bytes());

@@ -7,6 +7,7 @@
 
 mod fetch;
 mod file;
+mod keys;
 mod links;
 mod report;
 mod run;
@@ -35,6 +36,13 @@ pub enum Origin {
     Directory(TreeRef),
     /// One entry, under its name, with all below it.
     Single(Box<Entry>),
+    /// The objects of a bucket whose keys begin so, by the rest of their keys.
+    Keys {
+        /// All of the bucket.
+        tree: TreeRef,
+        /// Ends in a slash, or is empty.
+        prefix: Vec<u8>,
+    },
 }
 
 /// What happens where something stands already.
@@ -83,6 +91,10 @@ pub fn restore(
     options: &RestoreOptions,
     listener: &Listener<'_>,
 ) -> Result<RestoreReport, RepoError> {
+    if options.delete && matches!(from, Origin::Keys { .. }) && !target.takes_keys() {
+        let why = "what is not in a snapshot of a bucket can be removed from a bucket, not from a directory";
+        return Err(RepoError::Refused(why.into()));
+    }
     let run = Run::new(repository, target, options, listener);
     thread::scope(|scope| {
         // One window is gathered while the one before it is restored: two are held, never more.

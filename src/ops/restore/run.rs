@@ -157,6 +157,9 @@ impl<'a> Run<'a> {
             Overwrite::IfNewer if ours <= theirs => return Decision::Keep,
             _ => {}
         }
+        if self.target.holds(&wanted.dir, &wanted.entry, standing) {
+            return Decision::Settle;
+        }
         let (Node::File(content), Kind::File { size: Some(size) }) = (&wanted.entry.node, standing.kind) else {
             return Decision::Make(Deed::Replaced);
         };

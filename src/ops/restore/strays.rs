@@ -1,30 +1,27 @@
 //! Strays: what stands in a restored directory and is not in the snapshot.
 
+use std::iter::Peekable;
 use std::sync::Arc;
 
 use super::report::Deed;
 use super::run::Run;
 use crate::ops::pattern::Steps;
 use crate::ops::source::Kind;
-use crate::ops::target::DirPath;
+use crate::ops::target::{DirPath, Names};
 
 /// Directories within a stray one that are looked into for what the selection spares.
 const DEPTH_MAX: usize = 256;
 
 /// The names in a directory of the target, held against the snapshot's as those come in order.
-pub(super) struct Strays {
-    /// Descending, so that the next is the last.
-    names: Vec<Vec<u8>>,
+pub(super) struct Strays<'r> {
+    names: Peekable<Names<'r>>,
 }
 
-impl Strays {
+impl<'r> Strays<'r> {
     /// The names in `dir`; trouble if they cannot be listed, and then nothing is removed there.
-    pub fn list(run: &Run<'_>, dir: &Arc<DirPath>) -> Option<Self> {
+    pub fn list(run: &'r Run<'_>, dir: &Arc<DirPath>) -> Option<Self> {
         match run.target.names(dir) {
-            Ok(mut names) => {
-                names.sort_unstable_by(|a, b| b.cmp(a));
-                Some(Strays { names })
-            }
+            Ok(names) => Some(Strays { names: names.peekable() }),
             Err(trouble) => {
                 run.trouble(trouble);
                 None
@@ -33,26 +30,39 @@ impl Strays {
     }
 
     /// The strays before `name`, which is next in the snapshot and so is none.
-    pub fn before(&mut self, name: &[u8]) -> Vec<Vec<u8>> {
-        let at = self.names.partition_point(|stray| stray[..] >= *name);
-        let before = self.names.split_off(at);
-        if self.names.last().is_some_and(|last| last[..] == *name) {
-            self.names.pop();
-        }
-        before
+    pub fn before(&mut self, run: &Run<'_>, name: &[u8]) -> Vec<Vec<u8>> {
+        let strays = self.take_while(run, |stray| stray < name);
+        self.take_while(run, |stray| stray == name);
+        strays
     }
 
     /// The strays after everything in the snapshot.
-    pub fn rest(self) -> Vec<Vec<u8>> {
-        self.names
+    pub fn rest(mut self, run: &Run<'_>) -> Vec<Vec<u8>> {
+        self.take_while(run, |_| true)
+    }
+
+    fn take_while(&mut self, run: &Run<'_>, is_such: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
+        let mut taken = Vec::new();
+        while let Some(name) = self.names.next_if(|name| name.as_ref().map_or(true, |name| is_such(name))) {
+            match name {
+                Ok(name) => taken.push(name),
+                Err(trouble) => {
+                    run.trouble(trouble);
+                    let none: Names<'_> = Box::new(std::iter::empty());
+                    self.names = none.peekable();
+                }
+            }
+        }
+        taken
     }
 }
 
 /// Whether the selection wants `name`, below `steps`, or may want something below it.
 pub(super) fn wants_any(run: &Run<'_>, steps: &mut Steps, name: &[u8]) -> bool {
-    steps.push(name);
+    let depth = steps.len();
+    steps.extend(name);
     let selected = run.options.selection.select(steps);
-    steps.pop();
+    steps.truncate(depth);
     selected.wanted || selected.below
 }
 
@@ -66,11 +76,12 @@ fn remove_below(run: &Run<'_>, steps: &mut Steps, dir: &Arc<DirPath>, name: &[u8
     if !run.goes_on() {
         return false;
     }
-    steps.push(name);
+    let above = steps.len();
+    steps.extend(name);
     let selected = run.options.selection.select(steps);
     let spares = selected.below && !run.takes_all();
     let emptied = !spares || !is_directory(run, dir, name) || empty(run, steps, &dir.child(name), depth);
-    steps.pop();
+    steps.truncate(above);
     selected.wanted && emptied && remove_whole(run, dir, name)
 }
 
@@ -82,7 +93,7 @@ fn is_directory(run: &Run<'_>, dir: &Arc<DirPath>, name: &[u8]) -> bool {
 /// Whether nothing is left in it.
 fn empty(run: &Run<'_>, steps: &mut Steps, dir: &Arc<DirPath>, depth: usize) -> bool {
     let Some(depth) = depth.checked_sub(1) else { return false };
-    let names = match run.target.names(dir) {
+    let names = match run.target.names(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
         Ok(names) => names,
         Err(trouble) => {
             run.trouble(trouble);

@@ -5,18 +5,19 @@ use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Sender;
 
+use super::keys::{Keys, Step};
 use super::report::Deed;
 use super::run::Run;
 use super::strays::Strays;
 use super::window::{Wanted, Window};
 use super::{Origin, Overwrite};
 use crate::format::limits::TREE_DEPTH_MAX;
-use crate::format::tree::{Entry, Node, TreeRef};
+use crate::format::tree::{Entry, Name, Node, TreeRef};
 use crate::ops::pattern::Steps;
 use crate::ops::source::{Kind, Trouble};
 use crate::ops::target::DirPath;
-use crate::repo::RepoError;
-use crate::repo::walk::Entries;
+use crate::repo::walk::{Entries, entries_below};
+use crate::repo::{RepoError, Repository};
 
 /// Entries in the first window, so that work begins at once, and in each after several doublings, so
 /// that the chunks of many files are found beside each other.
@@ -34,16 +35,23 @@ pub(super) struct Walker<'r> {
     window: Window,
     window_bytes: usize,
     window_entries: usize,
+    /// What is restored were no files.
+    is_adopted: bool,
+    /// The tree does not say how much is wanted: it is counted as it is found.
+    is_counted: bool,
 }
+
+/// What is in a directory, in order.
+type Below<'r> = Box<dyn Iterator<Item = Result<Step<'r>, RepoError>> + 'r>;
 
 /// A directory on the way down.
 struct Level<'r> {
-    entries: Box<dyn Iterator<Item = Result<Entry, RepoError>> + 'r>,
+    entries: Below<'r>,
     dir: Arc<DirPath>,
     /// The directory's own entry, and where it is; the top has none.
     own: Option<(Arc<DirPath>, Entry)>,
     ground: Ground,
-    strays: Option<Strays>,
+    strays: Option<Strays<'r>>,
 }
 
 /// Whether a directory of the snapshot stands in the target.
@@ -62,7 +70,16 @@ enum Ground {
 impl<'r> Walker<'r> {
     pub fn new(run: &'r Run<'r>, windows: Sender<Window>) -> Self {
         let (levels, steps, window) = (Vec::new(), Steps::new(), Window::default());
-        Walker { run, windows, levels, steps, window, window_bytes: 0, window_entries: *WINDOW_ENTRIES.start() }
+        Walker {
+            run,
+            windows,
+            levels,
+            steps,
+            window,
+            window_bytes: 0,
+            window_entries: *WINDOW_ENTRIES.start(),
+            is_adopted: false, is_counted: false
+        }
     }
 
     /// Walks everything that `origin` holds.
@@ -74,7 +91,9 @@ impl<'r> Walker<'r> {
                 return;
             }
             match level.entries.next() {
-                Some(Ok(entry)) => self.entry(entry),
+                Some(Ok(Step::Entry(entry))) => self.entry(entry),
+                Some(Ok(Step::Directory(entry, keys))) => self.directory(entry, Box::new(keys)),
+                Some(Ok(Step::Unfit(trouble))) => self.run.trouble(trouble),
                 Some(Err(error)) => self.broken(&error),
                 None => self.leave(),
             }
@@ -84,11 +103,13 @@ impl<'r> Walker<'r> {
     }
 
     /// Without patterns the tree itself says how much there is.
-    fn announce(&self, origin: &Origin) {
+    fn announce(&mut self, origin: &Origin) {
+        self.is_counted = !self.run.takes_all() || matches!(origin, Origin::Keys { prefix, .. } if !prefix.is_empty());
         let (entries, bytes) = match origin {
-            _ if !self.run.takes_all() => return,
+            _ if self.is_counted => return,
             Origin::Directory(tree) => (tree.entries, tree.bytes),
             Origin::Single(entry) => (entry.entries(), entry.bytes()),
+            Origin::Keys { tree, .. } => (tree.entries, tree.bytes),
         };
         let counters = self.run.counters();
         counters.entries_total.store(entries, Ordering::Relaxed);
@@ -98,36 +119,64 @@ impl<'r> Walker<'r> {
 
     fn begin(&mut self, origin: &Origin) {
         let dir = DirPath::top();
-        let (entries, strays): (Box<dyn Iterator<Item = _> + 'r>, _) = match origin {
-            Origin::Directory(tree) => {
-                let strays = self.run.options.delete.then(|| Strays::list(self.run, &dir)).flatten();
-                (Box::new(Entries::new(self.run.repository, tree)), strays)
-            }
+        let all_strays = |walker: &Self| walker.run.options.delete.then(|| Strays::list(walker.run, &dir)).flatten();
+        let (entries, strays): (Below<'r>, _) = match origin {
+            Origin::Directory(tree) => (below(self.run.repository, tree), all_strays(self)),
             // Beside one entry nothing is stray.
-            Origin::Single(entry) => (Box::new(std::iter::once(Ok(Entry::clone(entry)))), None),
+            Origin::Single(entry) => (Box::new(std::iter::once(Ok(Step::Entry(Entry::clone(entry))))), None),
+            Origin::Keys { tree, prefix } if self.run.target.takes_keys() => {
+                let objects = entries_below(self.run.repository, tree, prefix);
+                let len = prefix.len();
+                (Box::new(objects.map(move |entry| entry.map(|entry| without_prefix(entry, len)))), all_strays(self))
+            }
+            Origin::Keys { tree, prefix } => (Box::new(Keys::new(self.run.repository, tree, prefix)), None),
         };
+        self.is_adopted = matches!(origin, Origin::Keys { .. });
         self.levels.push(Level { entries, dir, own: None, ground: Ground::Old, strays });
     }
 
     fn entry(&mut self, entry: Entry) {
         let Some(level) = self.levels.last_mut() else { return };
-        let strays = level.strays.as_mut().map(|strays| strays.before(&entry.key.name)).unwrap_or_default();
+        let strays = level.strays.as_mut().map(|strays| strays.before(self.run, &entry.key.name)).unwrap_or_default();
         self.remove(strays);
-        self.steps.push(&entry.key.name);
+        let depth = self.steps.len();
+        match &entry.node {
+            Node::Directory(_) => self.steps.push(&entry.key.name),
+            // It may be a key.
+            _ => self.steps.extend(&entry.key.name),
+        }
         let selected = self.run.options.selection.select(&self.steps);
         match &entry.node {
             Node::Directory(tree) if selected.wanted || selected.below => {
-                let tree = tree.clone();
-                return self.enter(entry, &tree, selected.wanted);
+                let entries = below(self.run.repository, tree);
+                return self.enter(entry, entries, selected.wanted);
             }
             Node::Directory(_) => {}
             _ if selected.wanted => self.gather(entry),
             _ => {}
         }
-        self.steps.pop();
+        self.steps.truncate(depth);
     }
 
-    fn enter(&mut self, entry: Entry, tree: &TreeRef, wanted: bool) {
+    /// A directory that keys lead through.
+    fn directory(&mut self, entry: Entry, entries: Below<'r>) {
+        self.steps.push(&entry.key.name);
+        let selected = self.run.options.selection.select(&self.steps);
+        match selected.wanted || selected.below {
+            // It is there for what is in it.
+            true => self.enter(self.adopted(entry), entries, false),
+            false => self.steps.pop(),
+        }
+    }
+
+    fn adopted(&self, mut entry: Entry) -> Entry {
+        if self.is_adopted {
+            self.run.target.adopt(&mut entry.meta);
+        }
+        entry
+    }
+
+    fn enter(&mut self, entry: Entry, entries: Below<'r>, wanted: bool) {
         let Some(level) = self.levels.last() else { return };
         let dir = level.dir.child(&entry.key.name);
         if self.levels.len() > TREE_DEPTH_MAX {
@@ -137,7 +186,6 @@ impl<'r> Walker<'r> {
             return self.steps.pop();
         }
         let own = Some((Arc::clone(&level.dir), entry));
-        let entries = Box::new(Entries::new(self.run.repository, tree));
         self.levels.push(Level { entries, dir, own, ground: Ground::Unmade, strays: None });
         if wanted && matches!(self.ground(), Ground::Refused) {
             self.levels.pop();
@@ -158,7 +206,7 @@ impl<'r> Walker<'r> {
                 None => Ground::Old,
             };
             self.levels[at].ground = ground;
-            if !self.run.takes_all() && matches!(ground, Ground::Fresh | Ground::Old) {
+            if self.is_counted && matches!(ground, Ground::Fresh | Ground::Old) {
                 self.run.counters().entries_total.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -234,7 +282,7 @@ impl<'r> Walker<'r> {
             Ground::Unmade | Ground::Refused => return,
         };
         let Some(dir) = self.levels.last().map(|level| Arc::clone(&level.dir)) else { return };
-        if !self.run.takes_all() {
+        if self.is_counted {
             self.run.counters().entries_total.fetch_add(1, Ordering::Relaxed);
             self.run.counters().bytes_total.fetch_add(entry.bytes(), Ordering::Relaxed);
         }
@@ -243,17 +291,20 @@ impl<'r> Walker<'r> {
             return self.run.trouble(Trouble { path, why: "refused: another version of the same name".into() });
         }
         self.window_bytes += bytes_of(&entry);
+        let entry = self.adopted(entry);
         self.window.wanted.push(Wanted::new(dir, entry, fresh));
         self.flush_full();
     }
 
     fn leave(&mut self) {
         let strays = self.levels.last_mut().and_then(|level| level.strays.take());
-        self.remove(strays.map(Strays::rest).unwrap_or_default());
+        let run = self.run;
+        self.remove(strays.map(|strays| strays.rest(run)).unwrap_or_default());
         let Some(level) = self.levels.pop() else { return };
         let Some((dir, entry)) = level.own else { return };
         self.steps.pop();
-        if matches!(level.ground, Ground::Fresh | Ground::Old) {
+        // One that stood there is not the snapshot's, if keys alone lead through it.
+        if matches!(level.ground, Ground::Fresh) || matches!(level.ground, Ground::Old) && !self.is_adopted {
             self.window_bytes += bytes_of(&entry);
             self.window.done.push(Wanted::new(dir, entry, false));
             self.flush_full();
@@ -283,6 +334,28 @@ impl<'r> Walker<'r> {
         self.window_bytes = 0;
         // Nobody takes it only if the restore was ended by a panic, which is on its way.
         let _ = self.windows.send(std::mem::take(&mut self.window));
+    }
+}
+
+fn below<'r>(repository: &'r Repository, tree: &TreeRef) -> Below<'r> {
+    Box::new(Entries::new(repository, tree).map(|entry| entry.map(Step::Entry)))
+}
+
+/// An object by the rest of its key.
+fn without_prefix<'r>(mut entry: Entry, prefix_len: usize) -> Step<'r> {
+    let rest = Name::new(entry.key.name.get(prefix_len..).unwrap_or_default());
+    match rest {
+        Ok(rest) if !rest.is_empty() => {
+            entry.key.name = rest;
+            Step::Entry(entry)
+        }
+        _ => {
+            let path = String::from_utf8_lossy(&entry.key.name).into_owned();
+            Step::Unfit(Trouble {
+                path,
+                why: "is left out: nothing is left of its key without what was asked for".into(),
+            })
+        }
     }
 }
 

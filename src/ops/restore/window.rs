@@ -1,7 +1,7 @@
 //! A window: some thousand entries that are restored together.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
@@ -12,16 +12,20 @@ use super::report::Deed;
 use super::run::{Decision, Run};
 use super::sift::sift;
 use super::standing::StandingFile;
-use crate::format::content::{Body, Content};
+use crate::format::content::{Body, Content, Item};
 use crate::format::tree::{Entry, Node};
 use crate::ops::links::SameFile;
 use crate::ops::source::Trouble;
 use crate::ops::target::DirPath;
+use crate::repo::walk::Items;
 
 /// Files of several chunks that are in the making at one time: each holds a descriptor.
 const OPEN_FILES_MAX: usize = 128;
 /// Chunks that are asked for at one time on behalf of such files.
 const CHUNKS_AT_ONCE: u64 = 1 << 15;
+
+/// Files that are restored from start to end at one time, where the target wants them so.
+const STREAMS: usize = 4;
 
 /// What is restored together.
 #[derive(Default)]
@@ -104,10 +108,58 @@ pub(super) fn restore_content(run: &Run<'_>, wanted: &[Wanted]) {
     let (single, several): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.chunks() <= 1);
     batch(run, &single);
     drop(single);
-    in_batches(run, several);
+    match run.target.takes_any_order() {
+        true => in_batches(run, several),
+        false => in_order(run, &several),
+    }
     if run.options.verify && !run.options.dry_run {
         wanted.par_iter().for_each(|wanted| verify(run, wanted));
     }
+}
+
+/// Restores files from start to end, a few at a time.
+fn in_order(run: &Run<'_>, files: &[File<'_>]) {
+    let next = AtomicUsize::new(0);
+    let take = || files.get(next.fetch_add(1, Ordering::Relaxed));
+    std::thread::scope(|scope| {
+        for _ in 0..STREAMS.min(files.len()) {
+            scope.spawn(|| {
+                while let Some(file) = take()
+                    && run.goes_on()
+                {
+                    stream(run, file);
+                }
+            });
+        }
+    });
+}
+
+fn stream(run: &Run<'_>, file: &File<'_>) {
+    let standing = StandingFile::open(run, file).filter(|_| file.may_stay);
+    match standing.map(|mut standing| standing.holds_all(run, file.content)) {
+        Some(Ok(true)) => return file.stay(run),
+        Some(Err(error)) => return file.unreadable(run, &error),
+        _ => {}
+    }
+    let mut offset = 0;
+    for item in Items::new(run.repository, file.content) {
+        if !run.goes_on() || file.is_over() {
+            return;
+        }
+        let written = item.and_then(|item| {
+            if let Item::Data { id, len } = item {
+                let plain = run.repository.read_chunk(&id, len)?;
+                run.counters().bytes_fetched.fetch_add(plain.len() as u64, Ordering::Relaxed);
+                file.write(run, offset, &plain);
+            }
+            offset += item.len();
+            Ok(())
+        });
+        if let Err(error) = written {
+            return file.unreadable(run, &error);
+        }
+    }
+    file.part_done(run);
 }
 
 fn in_batches(run: &Run<'_>, files: Vec<File<'_>>) {
