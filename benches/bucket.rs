@@ -140,6 +140,7 @@ fn client(endpoint: &str) -> Client {
     let address = BucketAddress::parse("s3://bucket").expect("a bucket").expect("a bucket");
     let options = Options::new(&Address::new("s3", "bucket").expect("an address"), [("endpoint", endpoint)]);
     let options = Options { connections: CONNECTIONS, ..options.expect("options") };
-    let variables = |name: &str| name.starts_with("AWS_").then(|| "any".to_owned()).filter(|_| !name.contains("ENDPOINT"));
+    let variables =
+        |name: &str| name.starts_with("AWS_").then(|| "any".to_owned()).filter(|_| !name.contains("ENDPOINT"));
     Client::connect(address, &options, &variables, &Limits::default()).expect("a client")
 }

@@ -89,6 +89,12 @@ pub fn spot(repository: &Repository, snapshot: &Snapshot, path: &[u8]) -> Result
         .map_err(|error| refused(error, "see what is in a snapshot with: keepstone ls -R SNAPSHOT"))
 }
 
+/// The same, where a directory is wanted rather than an object whose key ends in a slash.
+pub fn place(repository: &Repository, snapshot: &Snapshot, path: &[u8]) -> Result<Spot, Failure> {
+    snapshots::find_directory(repository, snapshot, path)
+        .map_err(|error| refused(error, "see what is in a snapshot with: keepstone ls -R SNAPSHOT"))
+}
+
 /// The directory that a `SNAPSHOT:PATH` means, and the snapshot that it is in.
 pub fn directory(
     repository: &Repository,

@@ -1,6 +1,6 @@
 //! Listing what is in a snapshot.
 
-use super::snapshots::{Spot, find_spot, is_bucket};
+use super::snapshots::{Spot, find_directory, is_bucket};
 use super::walk::{Go, Visit, walk_from};
 use crate::format::control::Snapshot;
 use crate::format::extras::Extras;
@@ -26,7 +26,7 @@ pub type OnEntry<'a> = &'a mut dyn FnMut(&[u8], &Entry) -> Result<()>;
 pub fn list(repository: &Repository, snapshot: &Snapshot, path: &[u8], depth: Depth, each: OnEntry<'_>) -> Result<()> {
     let names = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty() && *name != b".");
     let base = names.collect::<Vec<_>>().join(&b'/');
-    let spot = find_spot(repository, snapshot, path)?;
+    let spot = find_directory(repository, snapshot, path)?;
     match (&spot, spot.tree()) {
         (_, Some(tree)) => walk_from(repository, tree, &base, &mut Listed { depth, each }),
         (Spot::Keys { tree, prefix }, None) => match depth {

@@ -244,6 +244,22 @@ pub fn find_spot(repository: &Repository, snapshot: &Snapshot, path: &[u8]) -> R
     }
 }
 
+/// The same for whoever wants a directory rather than an object that has its name and a slash at its end.
+///
+/// # Errors
+///
+/// Refused if there is nothing.
+pub fn find_directory(repository: &Repository, snapshot: &Snapshot, path: &[u8]) -> Result<Spot> {
+    let prefix = path.strip_prefix(b"/").unwrap_or(path);
+    let is_directory = is_bucket(snapshot)
+        && prefix.ends_with(b"/")
+        && walk::entries_below(repository, &snapshot.root, prefix).nth(1).is_some();
+    match is_directory {
+        true => Ok(Spot::Keys { tree: snapshot.root.clone(), prefix: prefix.to_vec() }),
+        false => find_spot(repository, snapshot, path),
+    }
+}
+
 /// Whether a snapshot is of a bucket: its tree is flat, and its names are keys.
 pub fn is_bucket(snapshot: &Snapshot) -> bool {
     &*snapshot.component == BUCKET
@@ -258,10 +274,6 @@ fn find_key(repository: &Repository, tree: &TreeRef, path: &[u8]) -> Result<Spot
     if from_top.is_empty() {
         return Ok(Spot::Keys { tree: tree.clone(), prefix: Vec::new() });
     }
-    let as_directory = |key: &[u8]| [key.strip_suffix(b"/").unwrap_or(key), b"/"].concat();
-    if from_top.ends_with(b"/") && walk::entries_below(repository, tree, from_top).nth(1).is_some() {
-        return Ok(Spot::Keys { tree: tree.clone(), prefix: from_top.to_vec() });
-    }
     for key in [path, from_top] {
         let Ok(name) = Name::new(key) else { continue };
         let found = repository.find_entry(tree, &EntryKey { name, discriminator: 0 })?;
@@ -270,7 +282,7 @@ fn find_key(repository: &Repository, tree: &TreeRef, path: &[u8]) -> Result<Spot
         }
     }
     for key in [path, from_top] {
-        let prefix = as_directory(key);
+        let prefix = [key.strip_suffix(b"/").unwrap_or(key), b"/"].concat();
         if walk::entries_below(repository, tree, &prefix).next().transpose()?.is_some() {
             return Ok(Spot::Keys { tree: tree.clone(), prefix });
         }

@@ -122,7 +122,12 @@ impl Shared {
     }
 
     /// Whether the connection goes on.
-    fn answer(&self, stream: &mut TcpStream, asked: &Asked, headers: &BTreeMap<String, String>) -> std::io::Result<bool> {
+    fn answer(
+        &self,
+        stream: &mut TcpStream,
+        asked: &Asked,
+        headers: &BTreeMap<String, String>,
+    ) -> std::io::Result<bool> {
         let counter = match (&*asked.method, asked.key.is_empty()) {
             ("GET", true) => &self.lists,
             ("HEAD", _) => &self.heads,
@@ -154,7 +159,8 @@ impl Shared {
         if headers.get("if-match").is_some_and(|etag| etag.trim_matches('"') != object.etag) {
             return (412, String::new(), b"<Error><Code>PreconditionFailed</Code></Error>".to_vec());
         }
-        let mut head = format!("ETag: \"{}\"\r\nContent-Type: text/plain\r\nx-amz-meta-of: {}\r\n", object.etag, object.size);
+        let mut head =
+            format!("ETag: \"{}\"\r\nContent-Type: text/plain\r\nx-amz-meta-of: {}\r\n", object.etag, object.size);
         let _ = write!(head, "Last-Modified: {}\r\n", http_date(object.modified));
         let range = headers.get("range").filter(|_| self.knows_ranges.load(Relaxed));
         let range = range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
@@ -182,7 +188,8 @@ impl Shared {
         page.push_str("<?xml version=\"1.0\"?><ListBucketResult><EncodingType>url</EncodingType>");
         if objects.len() == most {
             let next = encode(&objects[objects.len() - 1].key);
-            let _ = write!(page, "<IsTruncated>true</IsTruncated><NextContinuationToken>{next}</NextContinuationToken>");
+            let _ =
+                write!(page, "<IsTruncated>true</IsTruncated><NextContinuationToken>{next}</NextContinuationToken>");
         } else {
             page.push_str("<IsTruncated>false</IsTruncated>");
         }

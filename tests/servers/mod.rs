@@ -291,3 +291,13 @@ fn scratch(what: &str) -> PathBuf {
     std::fs::create_dir_all(&place).unwrap();
     place
 }
+
+/// What boto3 makes of a place on an S3 server; its standard output.
+pub fn s3_client(spot: &Spot, deed: &str) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/s3_client.py");
+    let (bucket, prefix) = spot.address.strip_prefix("s3://").unwrap().split_once('/').unwrap();
+    let variables = spot.variables.iter().map(|(_, value)| value);
+    let output = Command::new(python()).arg(script).args(variables).args([bucket, prefix, deed]).output().unwrap();
+    assert!(output.status.success(), "{deed}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}

@@ -16,7 +16,7 @@ use crate::format::control::Snapshot;
 use crate::id::SnapshotId;
 use crate::ops::pattern::{Case, Patterns, Selection};
 use crate::ops::restore::{Deed, Listener, Origin, Overwrite, RestoreCounters, RestoreOptions, RestoreReport, restore};
-use crate::ops::snapshots::Spot;
+use crate::ops::snapshots::{Spot, is_bucket};
 use crate::ops::target::Target;
 use crate::repo::Repository;
 
@@ -78,11 +78,12 @@ fn options(args: &RestoreArgs) -> Result<RestoreOptions, Failure> {
 }
 
 fn origin(repository: &Repository, snapshot: &Snapshot, path: &[u8]) -> Result<Origin, Failure> {
-    let spot = choose::spot(repository, snapshot, path)?;
+    let spot = choose::place(repository, snapshot, path)?;
     if let Some(tree) = spot.tree() {
         return Ok(Origin::Directory(tree.clone()));
     }
     Ok(match spot {
+        Spot::Entry(entry) if is_bucket(snapshot) => Origin::Object(entry),
         Spot::Entry(entry) => Origin::Single(entry),
         Spot::Root(tree) => Origin::Directory(tree),
         Spot::Keys { tree, prefix } => Origin::Keys { tree, prefix },

@@ -36,6 +36,8 @@ pub enum Origin {
     Directory(TreeRef),
     /// One entry, under its name, with all below it.
     Single(Box<Entry>),
+    /// One object of a bucket, under what comes after the last slash of its key.
+    Object(Box<Entry>),
     /// The objects of a bucket whose keys begin so, by the rest of their keys.
     Keys {
         /// All of the bucket.

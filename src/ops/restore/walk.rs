@@ -78,7 +78,8 @@ impl<'r> Walker<'r> {
             window,
             window_bytes: 0,
             window_entries: *WINDOW_ENTRIES.start(),
-            is_adopted: false, is_counted: false
+            is_adopted: false,
+            is_counted: false,
         }
     }
 
@@ -108,7 +109,7 @@ impl<'r> Walker<'r> {
         let (entries, bytes) = match origin {
             _ if self.is_counted => return,
             Origin::Directory(tree) => (tree.entries, tree.bytes),
-            Origin::Single(entry) => (entry.entries(), entry.bytes()),
+            Origin::Single(entry) | Origin::Object(entry) => (entry.entries(), entry.bytes()),
             Origin::Keys { tree, .. } => (tree.entries, tree.bytes),
         };
         let counters = self.run.counters();
@@ -124,6 +125,10 @@ impl<'r> Walker<'r> {
             Origin::Directory(tree) => (below(self.run.repository, tree), all_strays(self)),
             // Beside one entry nothing is stray.
             Origin::Single(entry) => (Box::new(std::iter::once(Ok(Step::Entry(Entry::clone(entry))))), None),
+            Origin::Object(entry) => {
+                let prefix_len = entry.key.name.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+                (Box::new(std::iter::once(Ok(without_prefix(Entry::clone(entry), prefix_len)))), None)
+            }
             Origin::Keys { tree, prefix } if self.run.target.takes_keys() => {
                 let objects = entries_below(self.run.repository, tree, prefix);
                 let len = prefix.len();
@@ -131,7 +136,7 @@ impl<'r> Walker<'r> {
             }
             Origin::Keys { tree, prefix } => (Box::new(Keys::new(self.run.repository, tree, prefix)), None),
         };
-        self.is_adopted = matches!(origin, Origin::Keys { .. });
+        self.is_adopted = matches!(origin, Origin::Keys { .. } | Origin::Object(_));
         self.levels.push(Level { entries, dir, own: None, ground: Ground::Old, strays });
     }
 
