@@ -45,7 +45,7 @@ fn what_was_not_written_is_a_hole() {
     let scene = Scene::new();
     const SIZE: u64 = 64 << 20;
     for (name, at) in [("end", SIZE - 4096), ("start", 0), ("middle", SIZE / 2)] {
-        let file = scene.target.begin(&scene.top, name.as_bytes(), SIZE).unwrap();
+        let file = scene.target.begin(&scene.top, &sized(name.as_bytes(), SIZE)).unwrap();
         file.write_at(at, &[7; 4096]).unwrap();
         file.finish(&entry(name, file_of(SIZE)), &Xattrs::default()).unwrap();
         let meta = fs::metadata(scene.at(name)).unwrap();
@@ -60,10 +60,10 @@ fn what_was_not_written_is_a_hole() {
 fn a_file_that_is_not_finished_leaves_nothing() {
     let scene = Scene::new();
     scene.file(&scene.top, "a", b"old");
-    let file = scene.target.begin(&scene.top, b"a", 3).unwrap();
+    let file = scene.target.begin(&scene.top, &sized(b"a", 3)).unwrap();
     file.write_at(0, b"new").unwrap();
     assert_eq!(listing(&scene.at("")).len(), 2);
-    assert_eq!(scene.target.names(&scene.top).unwrap(), [b"a".to_vec()]);
+    assert_eq!(scene.target.names(&scene.top).unwrap().map(Result::unwrap).collect::<Vec<_>>(), [b"a".to_vec()]);
     drop(file);
     assert_eq!(listing(&scene.at("")), ["a"]);
     assert_eq!(fs::read(scene.at("a")).unwrap(), b"old");

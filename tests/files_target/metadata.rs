@@ -71,7 +71,7 @@ fn attributes_are_those_of_the_entry_and_no_others() {
     let wanted = xattrs(&[("user.a", b"1"), ("user.empty", b"")]);
     let mut read_only = entry("f", file_of(0));
     read_only.meta.mode = 0o400;
-    let file = scene.target.begin(&scene.top, b"f", 0).unwrap();
+    let file = scene.target.begin(&scene.top, &sized(b"f", 0)).unwrap();
     file.finish(&read_only, &wanted).unwrap();
     assert_eq!(xattr(&scene.at("f"), "user.a").as_deref(), Some(&b"1"[..]));
     rustix::fs::setxattr(scene.at("f"), "user.stray", &[b'x'; 600], rustix::fs::XattrFlags::empty()).unwrap();
@@ -109,7 +109,7 @@ fn acls_come_back_with_the_mode_that_goes_with_them() {
     let access = xattrs(&[("system.posix_acl_access", &acl(0))]);
     let mut file = entry("file", file_of(0));
     file.meta.mode = 0o670;
-    scene.target.begin(&inside, b"file", 0).unwrap().finish(&file, &access).unwrap();
+    scene.target.begin(&inside, &sized(b"file", 0)).unwrap().finish(&file, &access).unwrap();
     assert_eq!(xattr(&scene.at("dir/file"), "system.posix_acl_access"), Some(acl(0)));
     assert_eq!(mode(&scene.at("dir/file")), 0o670);
     assert_eq!(mtime(&scene.at("dir/file")), MTIME);
@@ -121,7 +121,7 @@ fn a_file_whose_attributes_are_malformed_keeps_its_content_and_gives_nobody_more
     let mut file = entry("f", file_of(1));
     file.meta.mode = 0o670;
     let broken = xattrs(&[("system.posix_acl_access", b"\x02\0\0\0nonsense"), ("user.fine", b"1")]);
-    let making = scene.target.begin(&scene.top, b"f", 1).unwrap();
+    let making = scene.target.begin(&scene.top, &sized(b"f", 1)).unwrap();
     making.write_at(0, b"x").unwrap();
     let trouble = making.finish(&file, &broken).unwrap_err();
     assert!(trouble.why.contains("ACL"), "{trouble}");
@@ -173,7 +173,7 @@ fn unprivileged() {
     let scene = Scene::new();
     for n in 0..5 {
         let file = owned(entry(&format!("f{n}"), file_of(0)), 0o6755, 0, 0);
-        let making = scene.target.begin(&scene.top, &file.key.name, 0).unwrap();
+        let making = scene.target.begin(&scene.top, &sized(&file.key.name, 0)).unwrap();
         let wanted = xattrs(&[("trusted.x", b"1"), ("security.y", b"1"), ("user.z", b"1")]);
         making.finish(&file, &wanted).unwrap();
         assert_eq!(mode(&scene.at(&format!("f{n}"))), 0o755);

@@ -50,13 +50,19 @@ impl Scene {
 }
 
 pub fn write(target: &dyn Target, dir: &Arc<DirPath>, entry: &Entry, content: &[u8]) {
-    let file = target.begin(dir, &entry.key.name, content.len() as u64).unwrap();
+    let file = target.begin(dir, &sized(&entry.key.name, content.len() as u64)).unwrap();
     file.write_at(0, content).unwrap();
     file.finish(entry, &Xattrs::default()).unwrap();
 }
 
 pub fn file_of(size: u64) -> Node {
     Node::File(Content { size, body: Body::Items(List::default()) })
+}
+
+/// A file of that name and size, of which nothing else is said.
+pub fn sized(name: &[u8], size: u64) -> Entry {
+    let key = EntryKey { name: Bytes::new(name).unwrap(), discriminator: 0 };
+    Entry { key, ..entry("any", file_of(size)) }
 }
 
 pub fn directory() -> Node {

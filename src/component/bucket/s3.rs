@@ -130,7 +130,7 @@ fn each_field(
     reader.config_mut().expand_empty_elements = true;
     let (mut open, mut text): (Vec<String>, String) = (Vec::new(), String::new());
     loop {
-        match reader.read_event().map_err(|error| odd(error))? {
+        match reader.read_event().map_err(odd)? {
             Event::Start(start) => {
                 open.push(start.local_name().as_ref().to_owned());
                 text.clear();
@@ -150,7 +150,7 @@ fn each_field(
 }
 
 fn character(reference: &BytesRef<'_>) -> Result<char, BucketError> {
-    if let Some(character) = reference.resolve_char_ref().map_err(|error| odd(error))? {
+    if let Some(character) = reference.resolve_char_ref().map_err(odd)? {
         return Ok(character);
     }
     match reference.as_ref() {

@@ -41,13 +41,15 @@ pub(super) struct Keys<'r> {
 struct All<'r> {
     repository: &'r Repository,
     tree: TreeRef,
-    entries: RefCell<Peekable<Box<dyn Iterator<Item = Result<Entry, RepoError>> + 'r>>>,
+    entries: RefCell<Peekable<Objects<'r>>>,
 }
+
+type Objects<'r> = Box<dyn Iterator<Item = Result<Entry, RepoError>> + 'r>;
 
 impl<'r> Keys<'r> {
     /// All objects in `tree` whose keys begin with `prefix`, as a directory.
     pub fn new(repository: &'r Repository, tree: &TreeRef, prefix: &[u8]) -> Self {
-        let entries: Box<dyn Iterator<Item = _>> = Box::new(entries_below(repository, tree, prefix));
+        let entries: Objects<'r> = Box::new(entries_below(repository, tree, prefix));
         let all = All { repository, tree: tree.clone(), entries: RefCell::new(entries.peekable()) };
         Keys { all: Rc::new(all), prefix: prefix.to_vec(), passed: None, refused: None }
     }
