@@ -5,9 +5,9 @@ use super::exit::{Exit, Failure};
 use super::open::failure;
 use super::values::Place;
 use super::{Context, Environment};
-use crate::component::bucket::{BucketAddress, CONNECTIONS, Client};
+use crate::component::bucket::{BucketAddress, CONNECTIONS, Client, StoreKind};
 use crate::repo::RepoError;
-use crate::storage::remote::{Address, Options, RemoteStore, Variables, s3_setup};
+use crate::storage::remote::{Address, Options, RemoteStore, Variables, azblob_setup, gcs_setup, s3_setup};
 use crate::storage::{LimitedStore, Limits, LocalStore, Rate, Store, StoreError};
 
 /// The store at `place`, in which a repository is expected.
@@ -55,10 +55,11 @@ fn remote(context: &Context, address: &Address) -> Result<Box<dyn Store>, Failur
 }
 
 /// The bucket at `address`, which is to be backed up or restored to. What the environment says of it stands in
-/// `KEEPSTONE_BUCKET_AWS_…`, or if there is none of these in `AWS_…`.
+/// `KEEPSTONE_BUCKET_AWS_…` and the like, or if there is none of these in `AWS_…`.
 pub fn bucket(context: &Context, address: BucketAddress, args: &BucketArgs) -> Result<Client, Failure> {
     let unusable = |why: &dyn std::fmt::Display| Failure::new(Exit::Failed, format!("cannot use {address}: {why}"));
-    let known = Address::new("s3", &address.bucket).map_err(|error| Failure::usage(error.to_string()))?;
+    let known =
+        Address::new(address.kind.scheme(), &address.bucket).map_err(|error| Failure::usage(error.to_string()))?;
     let given: Vec<(&str, &str)> = args.bucket_options.iter().map(|option| (&*option.key, &*option.value)).collect();
     let mut options = Options::new(&known, given.iter().copied()).map_err(|error| Failure::usage(error.to_string()))?;
     if !given.iter().any(|(key, _)| *key == "connections") {
@@ -76,8 +77,17 @@ pub fn bucket(context: &Context, address: BucketAddress, args: &BucketArgs) -> R
 /// What the variables of a bucket begin with that is not at the repository's own store.
 const BUCKET_VARIABLES: &str = "KEEPSTONE_BUCKET_";
 /// Any of these, so begun, says that none of the repository's store is meant: keys of one are not sent to the other.
-const OWN_VARIABLES: [&str; 5] =
-    ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"];
+const OWN_VARIABLES: [&str; 9] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_PROFILE",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AZURE_STORAGE_ACCOUNT",
+    "AZURE_STORAGE_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+];
 
 /// A repository would be backed up into itself, or overwritten by what is restored from it.
 fn refuse_own_place(
@@ -90,8 +100,10 @@ fn refuse_own_place(
     let given = context.settings().store_options.iter().map(|option| (&*option.key, &*option.value));
     let Ok(theirs) = Options::new(&repository, given) else { return Ok(()) };
     let all = self::variables(context.environment());
-    let place = |options: &Options, variables: &dyn Variables| {
-        s3_setup(&address.bucket, options, variables).ok().map(|setup| setup.endpoint)
+    let place = |options: &Options, variables: &dyn Variables| match address.kind {
+        StoreKind::S3 => s3_setup(&address.bucket, options, variables).ok().and_then(|setup| setup.endpoint),
+        StoreKind::Azblob => azblob_setup(options, variables).ok().map(|setup| setup.endpoint),
+        StoreKind::Gcs => gcs_setup(options, variables).ok().and_then(|setup| setup.endpoint),
     };
     match address.meets(&repository) && place(options, variables) == place(&theirs, &all) {
         false => Ok(()),

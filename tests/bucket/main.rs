@@ -11,6 +11,7 @@ mod servers;
 
 mod giving;
 mod looking;
+mod others;
 mod reading;
 mod scene;
 mod trouble;

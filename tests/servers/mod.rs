@@ -301,3 +301,14 @@ pub fn s3_client(spot: &Spot, deed: &str) -> String {
     assert!(output.status.success(), "{deed}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
+
+/// Puts a few objects at a place in Azurite or fake-gcs-server, by other means than ours.
+pub fn put_blobs(spot: &Spot) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/put_blobs.py");
+    let (scheme, rest) = spot.address.split_once("://").unwrap();
+    let prefix = rest.split_once('/').unwrap().1;
+    let account = [AZURITE_ACCOUNT, AZURITE_KEY];
+    let status =
+        Command::new(python()).arg(script).args([scheme, &spot.port.to_string(), prefix]).args(account).status();
+    assert!(status.unwrap().success());
+}

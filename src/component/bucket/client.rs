@@ -6,19 +6,20 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
-use reqsign_aws_v4::{Credential, DefaultCredentialProvider, RequestSigner, StaticCredentialProvider};
-use reqsign_core::{Context, OsEnv, ProvideCredentialChain, Signer};
-use reqsign_file_read_tokio::TokioFileRead;
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::address::BucketAddress;
+use super::address::{BucketAddress, StoreKind};
 use super::error::BucketError;
 use super::fetch::PARTS_AHEAD;
 use super::http::{Answer, Http};
 use super::s3;
+use super::sign::Signing;
+use super::words::{self, Words};
 use crate::storage::Limits;
-use crate::storage::remote::{BadSetup, Options, Refusal, S3Keys, S3Setup, Trouble, Variables, s3_setup, wait};
+use crate::storage::remote::{
+    BadSetup, Options, Refusal, S3Setup, Trouble, Variables, azblob_setup, gcs_setup, s3_setup, wait,
+};
 
 /// Shared by all buckets of a process; never dropped, because a bucket may be dropped anywhere.
 static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
@@ -35,10 +36,8 @@ pub struct Client(Arc<Inner>);
 
 struct Inner {
     address: BucketAddress,
-    http: Http,
-    /// Scheme, authority, and what stands before each key.
-    base: String,
-    signer: Option<Signer<Credential>>,
+    http: Arc<Http>,
+    store: Store,
     retries: usize,
     /// Requests at a time.
     turns: Semaphore,
@@ -86,11 +85,10 @@ impl Client {
         limits: &Limits,
     ) -> Result<Client, BadSetup> {
         let runtime = RUNTIME.as_ref().map_err(|error| BadSetup(format!("cannot start network threads: {error}")))?;
-        let setup = s3_setup(&address.bucket, options, variables)?;
+        let http = Arc::new(Http::new(options, limits)?);
         Ok(Client(Arc::new(Inner {
-            base: base(&address.bucket, &setup),
-            signer: signer(&setup),
-            http: Http::new(options, limits)?,
+            store: Store::at(&address, options, variables, &http)?,
+            http,
             address,
             retries: options.retries,
             turns: Semaphore::new(options.connections),
@@ -103,6 +101,11 @@ impl Client {
     /// The bucket.
     pub(super) fn address(&self) -> &BucketAddress {
         &self.0.address
+    }
+
+    /// What the store says in words of its own.
+    pub(super) fn words(&self) -> &'static Words {
+        self.0.store.words
     }
 
     /// Requests at a time.
@@ -163,25 +166,21 @@ impl Client {
     async fn request(&self, ask: &Ask) -> Result<Request<Bytes>, BucketError> {
         let path = ask.key.as_deref().map(s3::in_path).unwrap_or_default();
         let query = if ask.query.is_empty() { String::new() } else { format!("?{}", ask.query) };
-        let uri: Uri = format!("{}{path}{query}", self.0.base)
+        let base = match path.is_empty() && self.0.address.kind != StoreKind::S3 {
+            // To others, a bucket with a slash after it is another thing.
+            true => self.0.store.base.trim_end_matches('/'),
+            false => &self.0.store.base,
+        };
+        let uri: Uri = format!("{base}{path}{query}")
             .parse()
             .map_err(|error| BucketError::Odd(format!("its key cannot be asked for: {error}")))?;
         let mut request = Request::new(ask.body.clone());
         (*request.method_mut(), *request.uri_mut()) = (ask.method.clone(), uri);
         *request.headers_mut() = ask.headers.clone();
         let (mut parts, body) = request.into_parts();
-        if let Some(signer) = &self.0.signer {
-            signer.sign(&mut parts, None).await.map_err(unsigned)?;
-        }
+        self.0.store.signing.sign(&mut parts).await?;
         Ok(Request::from_parts(parts, body))
     }
-}
-
-/// What the signer says of itself is for the log: it may say more than people should read.
-fn unsigned(error: reqsign_core::Error) -> BucketError {
-    tracing::debug!("cannot sign a request: {error:?}");
-    let none = "no credentials were found for it, or they are no longer valid; set them in the environment, or in the files of its own tools";
-    BucketError::Setup(none.into())
 }
 
 fn judge(host: String, answer: Answer) -> Result<Answer, BucketError> {
@@ -205,35 +204,49 @@ fn judge(host: String, answer: Answer) -> Result<Answer, BucketError> {
     }
 }
 
-fn base(bucket: &str, setup: &S3Setup) -> String {
+/// How a bucket is reached and spoken to.
+struct Store {
+    /// Scheme, authority, and what stands before each key.
+    base: String,
+    signing: Signing,
+    words: &'static Words,
+}
+
+impl Store {
+    fn at(
+        address: &BucketAddress,
+        options: &Options,
+        variables: &dyn Variables,
+        http: &Arc<Http>,
+    ) -> Result<Store, BadSetup> {
+        let bucket = &address.bucket;
+        Ok(match address.kind {
+            StoreKind::S3 => {
+                let setup = s3_setup(bucket, options, variables)?;
+                Store { base: s3_base(bucket, &setup), signing: Signing::s3(&setup, http), words: &words::S3 }
+            }
+            StoreKind::Azblob => {
+                let setup = azblob_setup(options, variables)?;
+                let base = format!("{}/{bucket}/", setup.endpoint);
+                Store { base, signing: Signing::azblob(&setup, http), words: &words::AZBLOB }
+            }
+            StoreKind::Gcs => {
+                let setup = gcs_setup(options, variables)?;
+                let endpoint = setup.endpoint.as_deref().unwrap_or("https://storage.googleapis.com");
+                let base = format!("{endpoint}/{bucket}/");
+                Store { base, signing: Signing::gcs(&setup, http), words: &words::GCS }
+            }
+        })
+    }
+}
+
+fn s3_base(bucket: &str, setup: &S3Setup) -> String {
     let amazon = || format!("https://s3.{}.amazonaws.com", setup.region);
     let endpoint = setup.endpoint.clone().unwrap_or_else(amazon);
     match (setup.virtual_host, endpoint.split_once("://")) {
         (true, Some((scheme, rest))) => format!("{scheme}://{bucket}.{rest}/"),
         _ => format!("{endpoint}/{bucket}/"),
     }
-}
-
-fn signer(setup: &S3Setup) -> Option<Signer<Credential>> {
-    let chain = ProvideCredentialChain::new();
-    let chain = match &setup.keys {
-        S3Keys::None => return None,
-        S3Keys::Given { id, secret, token } => {
-            let given = StaticCredentialProvider::new(id.reveal(), secret.reveal());
-            chain.push(match token {
-                Some(token) => given.with_session_token(token.reveal()),
-                None => given,
-            })
-        }
-        S3Keys::Profile(profile) => chain.push(DefaultCredentialProvider::builder().with_profile(profile).build()),
-        S3Keys::Anywhere if setup.endpoint.is_some() => {
-            // No instance of a cloud has credentials for it.
-            chain.push(DefaultCredentialProvider::builder().no_imds().build())
-        }
-        S3Keys::Anywhere => chain.push(DefaultCredentialProvider::new()),
-    };
-    let context = Context::new().with_file_read(TokioFileRead).with_env(OsEnv);
-    Some(Signer::new(context, chain, RequestSigner::new("s3", &setup.region)))
 }
 
 impl fmt::Debug for Client {

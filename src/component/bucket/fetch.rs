@@ -97,7 +97,7 @@ impl Client {
         let answer = self.ask(&Ask::object(Method::HEAD, key, String::new())).await?;
         match answer.status {
             StatusCode::NOT_FOUND => Err(BucketError::NotThere),
-            status if status.is_success() => Ok(Head::new(&answer.headers)),
+            status if status.is_success() => Ok(Head::new(self.words(), &answer.headers)),
             status => Err(BucketError::Odd(format!("the store answered {}", status.as_u16()))),
         }
     }
@@ -120,7 +120,7 @@ impl Client {
                     etag.clear();
                 }
                 status if status.is_success() => {
-                    let head = Head { size: answer.body.len() as u64, ..Head::new(&answer.headers) };
+                    let head = Head { size: answer.body.len() as u64, ..Head::new(self.words(), &answer.headers) };
                     return Ok(Fetched { head, body: answer.body });
                 }
                 status => return Err(BucketError::Odd(format!("the store answered {}", status.as_u16()))),
@@ -132,7 +132,11 @@ impl Client {
     /// A part of an object, all of it: `len` bytes from `begin` on, of the version that `head` is of.
     pub(super) async fn part(&self, key: &[u8], head: &Head, begin: u64, len: u64) -> Result<Bytes, BucketError> {
         let version = head.version.as_deref().and_then(|version| str::from_utf8(version).ok());
-        let mut ask = Ask::object(Method::GET, key, version.map(|id| query(&[("versionId", id)])).unwrap_or_default());
+        let mut ask = Ask::object(
+            Method::GET,
+            key,
+            version.map(|id| query(&[(self.words().version_query, id)])).unwrap_or_default(),
+        );
         let range = format!("bytes={begin}-{}", begin + len - 1);
         ask.headers.insert(RANGE, HeaderValue::from_str(&range).expect("numbers fit a header"));
         ask.max = len as usize + 1;
@@ -140,7 +144,7 @@ impl Client {
             on_condition(&mut ask, &head.etag);
         }
         let answer = self.ask(&ask).await?;
-        let now = Head::new(&answer.headers);
+        let now = Head::new(self.words(), &answer.headers);
         match answer.status {
             StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => Err(BucketError::Replaced),
             StatusCode::NOT_FOUND => Err(BucketError::NotThere),
@@ -163,7 +167,7 @@ impl Client {
         if count.is_none_or(|count| count == 0) {
             return Ok(Vec::new());
         }
-        let ask = Ask::object(Method::GET, key, query(&[("tagging", "")]));
+        let ask = Ask::object(Method::GET, key, query(&[self.words().tags_query]));
         let answer = self.wait(self.ask(&ask))?;
         match answer.status.is_success() {
             true => s3::tags(&answer.body),

@@ -9,7 +9,8 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use super::client::{Ask, Client};
 use super::error::BucketError;
-use super::s3::{self, Listed, PAGE, Page};
+use super::s3::{Listed, PAGE, Page};
+use super::words::Wanted;
 
 /// Stretches that are asked for at a time.
 const STRETCHES: usize = 8;
@@ -84,7 +85,10 @@ impl Objects {
             let prefix = self.prefix.as_bytes();
             // What is no text was listed by another kind of store.
             let is_mark = |mark: &Vec<u8>| mark.starts_with(prefix) && *mark > after && str::from_utf8(mark).is_ok();
-            let end = self.marks.by_ref().find(is_mark);
+            let end = match self.client.words().lists_after {
+                true => self.marks.by_ref().find(is_mark),
+                false => None,
+            };
             self.begin.clone_from(&end);
             let (sender, receiver) = channel(PAGES_WAITING);
             let stretch = Stretch { prefix: self.prefix.clone(), after, end };
@@ -134,16 +138,12 @@ impl Client {
         token: Option<&str>,
         most: usize,
     ) -> Result<Page, BucketError> {
-        let (most, after) = (most.to_string(), String::from_utf8_lossy(after));
-        let mut query = vec![("encoding-type", "url"), ("list-type", "2"), ("max-keys", &*most)];
-        query.extend((!prefix.is_empty()).then_some(("prefix", prefix)));
-        match token {
-            Some(token) => query.push(("continuation-token", token)),
-            None => query.extend((!after.is_empty()).then_some(("start-after", &*after))),
-        }
-        let answer = self.ask(&Ask::bucket(Method::GET, s3::query(&query))).await?;
+        let words = self.words();
+        let after = String::from_utf8_lossy(after);
+        let query = (words.list)(&Wanted { prefix, after: &after, token, most });
+        let answer = self.ask(&Ask::bucket(Method::GET, query)).await?;
         match answer.status.is_success() {
-            true => s3::page(&answer.body),
+            true => (words.page)(&answer.body),
             false => Err(BucketError::Odd(format!("the store answered {} to a listing", answer.status.as_u16()))),
         }
     }

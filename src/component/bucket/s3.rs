@@ -8,6 +8,7 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesRef, Event};
 
 use super::error::BucketError;
+use super::words::Words;
 use crate::format::tree::Time;
 
 /// What is left as it is in a path: the rest is written `%XX`, as signatures want it.
@@ -121,8 +122,8 @@ pub(super) fn field(body: &[u8], name: &str) -> Result<Option<String>, BucketErr
     Ok(found)
 }
 
-/// Calls `each` with name, parent and text of every element, when it ends.
-fn each_field(
+/// Calls `each` with name, parent and text of every element, when it ends. What has an attribute `Encoded` is called so.
+pub(super) fn each_field(
     body: &[u8],
     each: &mut dyn FnMut(&str, &str, &str) -> Result<(), BucketError>,
 ) -> Result<(), BucketError> {
@@ -132,7 +133,11 @@ fn each_field(
     loop {
         match reader.read_event().map_err(odd)? {
             Event::Start(start) => {
-                open.push(start.local_name().as_ref().to_owned());
+                let mut name = start.local_name().as_ref().to_owned();
+                if matches!(start.try_get_attribute("Encoded"), Ok(Some(_))) {
+                    name.push_str(" encoded");
+                }
+                open.push(name);
                 text.clear();
             }
             Event::Text(piece) => text.push_str(&piece),
@@ -163,7 +168,7 @@ fn character(reference: &BytesRef<'_>) -> Result<char, BucketError> {
     }
 }
 
-fn odd(why: impl std::fmt::Display) -> BucketError {
+pub(super) fn odd(why: impl std::fmt::Display) -> BucketError {
     BucketError::Odd(format!("the answer cannot be understood: {why}"))
 }
 
@@ -172,7 +177,7 @@ fn time(text: &str) -> Result<Time, BucketError> {
     Ok(to_time(stamp))
 }
 
-fn to_time(stamp: jiff::Timestamp) -> Time {
+pub(super) fn to_time(stamp: jiff::Timestamp) -> Time {
     let nanos = stamp.as_nanosecond().rem_euclid(1_000_000_000);
     let secs = stamp.as_nanosecond().div_euclid(1_000_000_000);
     // A time stamp of jiff's is within ten thousand years.
@@ -197,7 +202,7 @@ pub(super) struct Head {
     pub version: Option<Vec<u8>>,
     /// `content-type` and the like.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// Names without `x-amz-meta-`.
+    /// Names without what they begin with in a header.
     pub metadata: Vec<(String, Vec<u8>)>,
     /// How many tags it has, if the store tells.
     pub tags: Option<u64>,
@@ -208,13 +213,11 @@ pub(super) struct Head {
 /// The headers of an object that come back with it.
 pub(super) const CONTENT_HEADERS: [&str; 6] =
     ["cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires"];
-/// What the names of user metadata begin with in a header.
-pub(super) const METADATA: &str = "x-amz-meta-";
 
 impl Head {
     /// Understands the headers of an answer to `GetObject` or `HeadObject`.
-    pub(super) fn new(headers: &HeaderMap) -> Head {
-        let bytes = |name: &str| headers.get(name).map(|value| value.as_bytes().to_vec());
+    pub(super) fn new(words: &Words, headers: &HeaderMap) -> Head {
+        let bytes = |name: &str| headers.get(name).filter(|_| !name.is_empty()).map(|value| value.as_bytes().to_vec());
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let total = text("content-range").and_then(|range| range.rsplit('/').next()?.parse().ok());
         let size = total.or_else(|| text("content-length")?.parse().ok());
@@ -223,18 +226,18 @@ impl Head {
             CONTENT_HEADERS.iter().filter_map(|name| Some(((*name).to_owned(), bytes(name)?))).collect();
         content.sort();
         let metadata = headers.iter().filter_map(|(name, value)| {
-            let name = name.as_str().strip_prefix(METADATA)?;
+            let name = name.as_str().strip_prefix(words.metadata)?;
             Some((name.to_owned(), value.as_bytes().to_vec()))
         });
         Head {
             size: size.unwrap_or(0),
             etag: bytes("etag").map(|etag| unquoted(&etag).to_vec()).unwrap_or_default(),
             modified: modified.map(|zoned| to_time(zoned.timestamp())),
-            version: bytes("x-amz-version-id").filter(|version| version != b"null"),
+            version: bytes(words.version).filter(|version| version != b"null"),
             headers: content,
             metadata: metadata.collect(),
-            tags: text("x-amz-tagging-count").and_then(|count| count.parse().ok()),
-            storage_class: bytes("x-amz-storage-class").filter(|class| class != b"STANDARD"),
+            tags: text(words.tag_count).and_then(|count| count.parse().ok()),
+            storage_class: bytes(words.storage_class.0).filter(|class| class != words.storage_class.1.as_bytes()),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderValue, Method, StatusCode};
 
+use super::address::StoreKind;
 use super::client::{Ask, Client};
 use super::error::BucketError;
 use super::listing::Objects;
@@ -34,6 +35,10 @@ impl BucketTarget {
     /// The bucket of `client`, which must be there.
     pub fn open(client: Client) -> Result<BucketTarget, Trouble> {
         let address = client.address();
+        if address.kind != StoreKind::S3 {
+            let why = "cannot be restored to: only buckets of S3-compatible stores can; restore to a directory instead";
+            return Err(Trouble { path: address.to_string(), why: why.into() });
+        }
         let prefix = address.key(b"");
         let first = client.wait(client.page(&String::from_utf8_lossy(&prefix), b"", None, 1));
         let first = first

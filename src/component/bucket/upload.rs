@@ -15,7 +15,8 @@ use super::client::{Ask, Client};
 use super::error::BucketError;
 use super::http::Answer;
 use super::meta::ObjectMeta;
-use super::s3::{self, METADATA};
+use super::s3;
+use super::words;
 use crate::format::tree::{Entry, Xattrs};
 use crate::ops::source::Trouble;
 use crate::ops::target::NewFile;
@@ -243,7 +244,7 @@ pub(super) fn headers(meta: &ObjectMeta) -> Result<HeaderMap, BucketError> {
         set(name, value)?;
     }
     for (name, value) in &meta.metadata {
-        set(&format!("{METADATA}{name}"), value)?;
+        set(&format!("{}{name}", words::S3.metadata), value)?;
     }
     if !meta.tags.is_empty() {
         set("x-amz-tagging", tagging(meta).as_bytes())?;

@@ -189,7 +189,20 @@ fn s3(bucket: &Bucket, options: &Options, variables: &dyn Variables) -> Result<O
     operator(builder)
 }
 
-fn azblob(bucket: &Bucket, options: &Options, variables: &dyn Variables) -> Result<Operator, BadSetup> {
+/// How a container of Azure's is reached.
+pub(crate) struct AzblobSetup {
+    /// `https://host`, and the account if it stands in the path.
+    pub(crate) endpoint: String,
+    /// The storage account.
+    pub(crate) account: Option<String>,
+    /// Its key.
+    pub(crate) key: Option<Secret>,
+    /// A token in place of the key.
+    pub(crate) sas: Option<Secret>,
+}
+
+/// What options and the environment say about a container.
+pub(crate) fn azblob_setup(options: &Options, variables: &dyn Variables) -> Result<AzblobSetup, BadSetup> {
     let account =
         options.account.clone().or_else(|| text(variables, &["AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_ACCOUNT_NAME"]));
     let endpoint = match (&options.endpoint, &account) {
@@ -197,33 +210,57 @@ fn azblob(bucket: &Bucket, options: &Options, variables: &dyn Variables) -> Resu
         (None, Some(account)) => format!("https://{account}.blob.core.windows.net"),
         (None, None) => {
             return Err(BadSetup(
-                "no storage account is named: give -o account=NAME, or set AZURE_STORAGE_ACCOUNT".into(),
+                "no storage account is named: give the option account=NAME, or set AZURE_STORAGE_ACCOUNT".into(),
             ));
         }
     };
+    let key = first(variables, &["AZURE_STORAGE_KEY", "AZURE_STORAGE_ACCOUNT_KEY"]);
+    Ok(AzblobSetup { endpoint, account, key, sas: variables.find("AZURE_STORAGE_SAS_TOKEN") })
+}
+
+fn azblob(bucket: &Bucket, options: &Options, variables: &dyn Variables) -> Result<Operator, BadSetup> {
+    let AzblobSetup { endpoint, account, key, sas } = azblob_setup(options, variables)?;
     let mut builder = Azblob::default().container(&bucket.name).root(&bucket.prefix).endpoint(&endpoint);
     if let Some(account) = &account {
         builder = builder.account_name(account);
     }
-    if let Some(key) = first(variables, &["AZURE_STORAGE_KEY", "AZURE_STORAGE_ACCOUNT_KEY"]) {
+    if let Some(key) = key {
         builder = builder.account_key(key.reveal());
     }
-    if let Some(token) = variables.find("AZURE_STORAGE_SAS_TOKEN") {
+    if let Some(token) = sas {
         builder = builder.sas_token(token.reveal());
     }
     operator(builder)
 }
 
-fn gcs(bucket: &Bucket, options: &Options, variables: &dyn Variables) -> Result<Operator, BadSetup> {
+/// How a bucket of Google's is reached.
+pub(crate) struct GcsSetup {
+    /// `https://host`, if it is not Google's own.
+    pub(crate) endpoint: Option<String>,
+    /// A file of credentials.
+    pub(crate) credentials: Option<String>,
+    /// Nothing is signed.
+    pub(crate) unsigned: bool,
+}
+
+/// What options and the environment say about a bucket of Google's.
+pub(crate) fn gcs_setup(options: &Options, variables: &dyn Variables) -> Result<GcsSetup, BadSetup> {
     let emulator = text(variables, &["STORAGE_EMULATOR_HOST"]);
+    let endpoint = options.endpoint.as_ref().or(emulator.as_ref()).map(|text| options::endpoint(text)).transpose()?;
+    let unsigned = options.unsigned || (options.endpoint.is_none() && emulator.is_some());
+    Ok(GcsSetup { endpoint, credentials: text(variables, &["GOOGLE_APPLICATION_CREDENTIALS"]), unsigned })
+}
+
+fn gcs(bucket: &Bucket, options: &Options, variables: &dyn Variables) -> Result<Operator, BadSetup> {
+    let setup = gcs_setup(options, variables)?;
     let mut builder = Gcs::default().bucket(&bucket.name).root(&bucket.prefix);
-    if let Some(endpoint) = options.endpoint.as_ref().or(emulator.as_ref()) {
-        builder = builder.endpoint(&options::endpoint(endpoint)?);
+    if let Some(endpoint) = &setup.endpoint {
+        builder = builder.endpoint(endpoint);
     }
-    if let Some(file) = text(variables, &["GOOGLE_APPLICATION_CREDENTIALS"]) {
-        builder = builder.credential_path(&file);
+    if let Some(file) = &setup.credentials {
+        builder = builder.credential_path(file);
     }
-    if options.unsigned || (options.endpoint.is_none() && emulator.is_some()) {
+    if setup.unsigned {
         builder = builder.skip_signature();
     }
     if let Some(class) = &options.storage_class {

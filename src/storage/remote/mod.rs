@@ -35,7 +35,7 @@ use again::closed;
 pub(crate) use again::wait;
 pub use connect::BadSetup;
 use connect::Clients;
-pub(crate) use connect::{S3Keys, S3Setup, authorities, s3_setup};
+pub(crate) use connect::{AzblobSetup, GcsSetup, S3Keys, S3Setup, authorities, azblob_setup, gcs_setup, s3_setup};
 pub use options::{BadOption, KnownHosts, Options, Secret, Variables};
 use spool::{Source, Spool};
 pub(crate) use transport::{Outflow, Pulse, no_answer};
