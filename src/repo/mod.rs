@@ -138,7 +138,9 @@ pub fn init_related(
 pub fn must_be_vacant(store: &dyn Store) -> Result<()> {
     match store.len(&names::config()) {
         Ok(_) => Err(RepoError::Occupied { place: store.place() }),
-        Err(StoreError::NotFound { .. }) => Ok(()),
+        Err(StoreError::NotFound { .. }) if !keychain::has_keyrings(store)? => Ok(()),
+        // Its config was lost, or is not there yet.
+        Err(StoreError::NotFound { .. }) => Err(RepoError::Occupied { place: store.place() }),
         Err(error) => Err(error.into()),
     }
 }

@@ -4,6 +4,7 @@
 mod cache;
 mod content;
 mod crashes;
+mod making;
 mod resume;
 mod runs;
 mod sessions;
