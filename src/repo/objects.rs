@@ -151,6 +151,32 @@ impl Objects {
         }
     }
 
+    /// Finds out whether snapshots may be deleted here, before anything is done that is of no use if not: one is
+    /// deleted that cannot be there.
+    ///
+    /// # Errors
+    ///
+    /// Refused, and the permission is named, if they may not.
+    pub fn may_delete_snapshots(&self) -> Result<()> {
+        let absent = names::of::<Snapshot>(&Id::from_bytes(self.chance().random()));
+        self.may_delete(&absent, "no snapshot was removed")
+    }
+
+    /// The same of packs.
+    pub fn may_delete_packs(&self) -> Result<()> {
+        self.may_delete(&names::pack(&Id::from_bytes(self.chance().random())), "nothing was pruned")
+    }
+
+    fn may_delete(&self, absent: &ObjectName, outcome: &str) -> Result<()> {
+        match self.store.delete(absent) {
+            Err(error @ StoreError::Denied { .. }) => {
+                Err(RepoError::Refused(format!("{outcome}: these credentials may not delete: {error}")))
+            }
+            // What else is in the way will be told by whoever does it.
+            _ => Ok(()),
+        }
+    }
+
     /// Removes the `T` named `id`.
     pub fn delete<T: Stored>(&self, id: &Id<T::Mark>) -> Result<()> {
         Ok(self.store.delete(&names::of::<T>(id))?)

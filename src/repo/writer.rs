@@ -78,6 +78,10 @@ impl<'r> Writer<'r> {
     /// Announces a session and gets ready to write.
     pub fn begin(repository: &'r Repository, kind: SessionKind, who: &Who) -> Result<Self> {
         repository.may_write()?;
+        if kind == SessionKind::Prune {
+            // Condemned for nothing, what is stored again would be stored twice.
+            repository.objects().may_delete_packs()?;
+        }
         let session = Announced::announce(repository.objects_arc(), kind, who)?;
         // After the announcement: what the view says now, later prunes will spare.
         repository.refresh_index()?;

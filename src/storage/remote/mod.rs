@@ -107,7 +107,7 @@ impl RemoteStore {
     }
 
     fn failed(&self, verb: &str, name: impl fmt::Display, error: &Error) -> StoreError {
-        store_error(format!("{verb} {name} in {}", self.0.address), error)
+        store_error(format!("{verb} {name} in {}", self.0.address), self.0.address.permission(verb), error)
     }
 
     fn missing(&self, name: &ObjectName) -> StoreError {
