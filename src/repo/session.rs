@@ -209,9 +209,10 @@ impl Announced {
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        // A session that stays behind is taken for dead when its lease runs out.
+        // A session that stays behind is taken for dead when its lease runs out. What ended this run, if anything did, is
+        // said already, and is all there is to do about.
         if let Err(error) = self.withdraw() {
-            tracing::warn!("the session {} could not be withdrawn: {error}", self.id.short());
+            tracing::info!("the session {} could not be withdrawn: {error}", self.id.short());
         }
     }
 }
