@@ -118,6 +118,13 @@ fn s3(bucket: &Bucket, options: &Options, variables: &dyn Variables) -> Result<O
     }
     let named = options.profile.clone().or_else(|| text(variables, &["AWS_PROFILE"]));
     let keys = (variables.find("AWS_ACCESS_KEY_ID"), variables.find("AWS_SECRET_ACCESS_KEY"));
+    if let ((Some(_), _) | (_, Some(_)), Some(profile)) = (&keys, &options.profile) {
+        // The library would take the keys, whoever they are of.
+        let why = format!(
+            "-o profile={profile} is given, and keys in the environment (AWS_ACCESS_KEY_ID) go before it; unset them"
+        );
+        return Err(BadSetup(why));
+    }
     match (keys, named) {
         ((Some(id), Some(secret)), _) => {
             builder = builder.access_key_id(id.reveal()).secret_access_key(secret.reveal());
