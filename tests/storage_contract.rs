@@ -46,6 +46,14 @@ fn s3() -> Subject<RemoteStore> {
     remote(servers::Kind::S3)
 }
 
+fn s3_strict() -> Subject<RemoteStore> {
+    remote(servers::Kind::S3Strict)
+}
+
+fn ceph() -> Subject<RemoteStore> {
+    remote(servers::Kind::Ceph)
+}
+
 fn azblob() -> Subject<RemoteStore> {
     remote(servers::Kind::Azblob)
 }
@@ -71,6 +79,8 @@ macro_rules! for_every_store {
             faulty_store => faulty,
             faulty_store_over_a_local_one => faulty_local,
             s3_store => s3,
+            s3_strict_store => s3_strict,
+            ceph_store => ceph,
             azblob_store => azblob,
             gcs_store => gcs,
             sftp_store => sftp,

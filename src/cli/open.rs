@@ -9,6 +9,7 @@ use super::settings::{self, Cache};
 use super::values::Place;
 use super::{Context, Form, stores};
 use crate::repo::{CacheDir, RepoError, Repository, SystemChance, Who};
+use crate::storage::remote::Address;
 use crate::storage::{LocalStore, Store, StoreError};
 
 /// Opens the repository that the settings name, with the password that they lead to.
@@ -24,7 +25,7 @@ pub fn second_repository(context: &Context, from: &FromArgs) -> Result<Repositor
         Failure::usage("no repository to copy from is named")
             .hint("give --from-repo PLACE or --from-repository-file FILE, or set KEEPSTONE_FROM_REPOSITORY")
     })?;
-    let store = stores::existing(context, &place)?;
+    let store = stores::existing(context, &place, &from.from_options)?;
     let password = context.second_password(from)?;
     let repository = Repository::open(store, password.as_bytes(), &cache_dir(context), Box::new(SystemChance));
     let repository = repository.map_err(failure)?;
@@ -64,13 +65,26 @@ fn with_cache(context: &Context, cache: &CacheDir) -> Result<Repository, Failure
     Repository::open(store, password.as_bytes(), cache, Box::new(SystemChance)).map_err(failure)
 }
 
-/// Removes from a repository what killed backups left unfinished a week ago and nobody has touched since.
+/// Removes from a directory what killed backups left unfinished a week ago and nobody has touched since.
 pub fn sweep(context: &Context) {
-    let a_week = Duration::from_secs(7 * 24 * 60 * 60);
-    let Some(since) = SystemTime::now().checked_sub(a_week) else { return };
     // It only takes room; a backup does not fail for it.
     let Ok(Place::Path(path)) = context.settings().repository() else { return };
-    let swept = LocalStore::open(&path).ok().and_then(|store| store.discard_abandoned(since).ok());
+    let store = LocalStore::open(&path).ok();
+    tell_swept(context, store.zip(a_week_ago()).and_then(|(store, since)| store.discard_abandoned(since).ok()));
+}
+
+/// The same on a server, which takes a connection of its own.
+pub fn sweep_remote(context: &Context) {
+    let Ok(Place::Url(address @ Address::Sftp(_))) = context.settings().repository() else { return };
+    let store = stores::connect(context, &address, &context.settings().store_options).ok();
+    tell_swept(context, store.zip(a_week_ago()).and_then(|(store, since)| store.discard_abandoned(since).ok()));
+}
+
+fn a_week_ago() -> Option<SystemTime> {
+    SystemTime::now().checked_sub(Duration::from_secs(7 * 24 * 60 * 60))
+}
+
+fn tell_swept(context: &Context, swept: Option<u64>) {
     if let Some(removed @ 1..) = swept {
         context.note(format!("removed {removed} files that killed backups had left unfinished"));
     }
@@ -78,7 +92,8 @@ pub fn sweep(context: &Context) {
 
 /// The store of an existing repository.
 pub fn store(context: &Context) -> Result<Box<dyn Store>, Failure> {
-    stores::existing(context, &context.settings().repository()?)
+    let settings = context.settings();
+    stores::existing(context, &settings.repository()?, &settings.store_options)
 }
 
 /// Where the cache of this command is.

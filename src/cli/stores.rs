@@ -3,25 +3,25 @@
 use super::args::bucket::BucketArgs;
 use super::exit::{Exit, Failure};
 use super::open::failure;
-use super::values::Place;
+use super::values::{Place, StoreOption};
 use super::{Context, Environment};
 use crate::component::bucket::{BucketAddress, CONNECTIONS, Client, StoreKind};
 use crate::repo::RepoError;
 use crate::storage::remote::{Address, Options, RemoteStore, Variables, azblob_setup, gcs_setup, s3_setup};
 use crate::storage::{LimitedStore, Limits, LocalStore, Rate, Store, StoreError};
 
-/// The store at `place`, in which a repository is expected.
-pub fn existing(context: &Context, place: &Place) -> Result<Box<dyn Store>, Failure> {
+/// The store at `place`, in which a repository is expected; what only its kind understands is set by `options`.
+pub fn existing(context: &Context, place: &Place, options: &[StoreOption]) -> Result<Box<dyn Store>, Failure> {
     match place {
         Place::Path(path) => {
-            no_options(context, place)?;
+            no_options(options, place)?;
             match LocalStore::open(path) {
                 Ok(store) => Ok(limited(store, &limits(context))),
                 Err(StoreError::NoPlace { place }) => Err(failure(RepoError::NoRepository { place })),
                 Err(error) => Err(failure(error.into())),
             }
         }
-        Place::Url(address) => remote(context, address),
+        Place::Url(address) => remote(context, address, options),
     }
 }
 
@@ -29,29 +29,34 @@ pub fn existing(context: &Context, place: &Place) -> Result<Box<dyn Store>, Fail
 pub fn new(context: &Context, place: &Place) -> Result<Box<dyn Store>, Failure> {
     match place {
         Place::Path(path) => {
-            no_options(context, place)?;
+            no_options(&context.settings().store_options, place)?;
             match LocalStore::create(path) {
                 Ok(store) => Ok(limited(store, &limits(context))),
                 Err(StoreError::Occupied { place }) => Err(failure(RepoError::Occupied { place })),
                 Err(error) => Err(failure(error.into())),
             }
         }
-        Place::Url(address) => remote(context, address),
+        Place::Url(address) => remote(context, address, &context.settings().store_options),
     }
 }
 
-fn remote(context: &Context, address: &Address) -> Result<Box<dyn Store>, Failure> {
-    let given = context.settings().store_options.iter().map(|option| (&*option.key, &*option.value));
+fn remote(context: &Context, address: &Address, options: &[StoreOption]) -> Result<Box<dyn Store>, Failure> {
+    let store = connect(context, address, options)?;
+    // What goes by HTTP is slowed where it flows.
+    Ok(match address {
+        Address::Sftp(_) => limited(store, &limits(context)),
+        _ => Box::new(store),
+    })
+}
+
+/// The store behind a network, as it is.
+pub fn connect(context: &Context, address: &Address, options: &[StoreOption]) -> Result<RemoteStore, Failure> {
+    let given = options.iter().map(|option| (&*option.key, &*option.value));
     let options = Options::new(address, given).map_err(|error| Failure::usage(error.to_string()))?;
     let limits = limits(context);
     let variables = variables(context.environment());
-    let store = RemoteStore::connect(address.clone(), &options, &variables, &limits)
-        .map_err(|error| Failure::new(Exit::Failed, format!("cannot use {address}: {error}")))?;
-    // What goes by HTTP is slowed where it flows.
-    Ok(match address {
-        Address::Sftp(_) => limited(store, &limits),
-        _ => Box::new(store),
-    })
+    RemoteStore::connect(address.clone(), &options, &variables, &limits)
+        .map_err(|error| Failure::new(Exit::Failed, format!("cannot use {address}: {error}")))
 }
 
 /// The bucket at `address`, which is to be backed up or restored to. What the environment says of it stands in
@@ -132,8 +137,8 @@ fn limits(context: &Context) -> Limits {
     Limits { upload: rate(settings.limit_upload), download: rate(settings.limit_download) }
 }
 
-fn no_options(context: &Context, place: &Place) -> Result<(), Failure> {
-    match context.settings().store_options.first() {
+fn no_options(options: &[StoreOption], place: &Place) -> Result<(), Failure> {
+    match options.first() {
         None => Ok(()),
         Some(option) => {
             Err(Failure::usage(format!("a store in a directory, like {place}, has no option '{}'", option.key)))

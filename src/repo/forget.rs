@@ -38,6 +38,7 @@ impl Repository {
         interrupted: &(dyn Fn() -> bool + Sync),
     ) -> Result<Forgetting> {
         self.may_write()?;
+        self.objects().may_delete_snapshots()?;
         let mut done = Forgetting::default();
         for ids in snapshots.chunks(RECORDED_MAX) {
             match self.record_forgotten(ids, who, why) {

@@ -8,6 +8,7 @@ mod error;
 mod forget;
 mod index;
 mod keychain;
+mod keycopies;
 pub mod lease;
 mod metacache;
 mod names;
@@ -28,7 +29,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub use crate::crypto::Argon2Profile;
 pub use error::{Class, RepoError, Result};
@@ -56,8 +57,10 @@ use crate::format::segment::Segment;
 use crate::id::{IndexId, PackId, RepositoryId};
 use crate::storage::{Store, StoreError};
 use closings::Closings;
+use keycopies::KeyCopies;
 use metacache::MetaCache;
 use pins::{Pin, PinFile};
+use small::SmallCache;
 
 /// Packs are at least this long before they are closed, and at most the second.
 const PACK_TARGET: std::ops::RangeInclusive<u64> = (16 << 20)..=(128 << 20);
@@ -70,6 +73,23 @@ pub enum CacheDir {
     /// In a directory of this command alone.
     Temporary,
 }
+
+impl CacheDir {
+    /// The directory, and what removes it in the end.
+    fn root(&self) -> Result<(PathBuf, Option<tempfile::TempDir>)> {
+        match self {
+            CacheDir::Kept(dir) => Ok((dir.clone(), None)),
+            CacheDir::Temporary => {
+                let dir = tempfile::Builder::new().prefix("keepstone-").tempdir();
+                let dir = dir.map_err(|error| RepoError::local("make a temporary cache", error))?;
+                Ok((dir.path().to_owned(), Some(dir)))
+            }
+        }
+    }
+}
+
+/// Copies of small objects, in the cache directory of a repository.
+const SMALL: &str = "small";
 
 /// An opened repository.
 pub struct Repository {
@@ -118,7 +138,9 @@ pub fn init_related(
 pub fn must_be_vacant(store: &dyn Store) -> Result<()> {
     match store.len(&names::config()) {
         Ok(_) => Err(RepoError::Occupied { place: store.place() }),
-        Err(StoreError::NotFound { .. }) => Ok(()),
+        Err(StoreError::NotFound { .. }) if !keychain::has_keyrings(store)? => Ok(()),
+        // Its config was lost, or is not there yet.
+        Err(StoreError::NotFound { .. }) => Err(RepoError::Occupied { place: store.place() }),
         Err(error) => Err(error.into()),
     }
 }
@@ -133,26 +155,20 @@ pub fn default_settings() -> Settings {
 impl Repository {
     /// Opens the repository in `store`, and brings the local view of its index up to date.
     pub fn open(store: Box<dyn Store>, passphrase: &[u8], cache: &CacheDir, chance: Box<dyn Chance>) -> Result<Self> {
-        let mut keychain = Keychain::unlock(&*store, passphrase)?;
+        let (root, temporary) = cache.root()?;
+        let pins = PinFile::new(&root.join("pins"), &store.place());
+        let mut keychain = unlock(&*store, passphrase, &root, pins.repository())?;
         let repository = keychain.keyring.repository;
-        let (root, temporary) = match cache {
-            CacheDir::Kept(dir) => (dir.clone(), None),
-            CacheDir::Temporary => {
-                let dir = tempfile::Builder::new().prefix("keepstone-").tempdir();
-                let dir = dir.map_err(|error| RepoError::local("make a temporary cache", error))?;
-                (dir.path().to_owned(), Some(dir))
-            }
-        };
         let pin = Pin { repository, generation: keychain.keyring.generation, keyring: keychain.id };
         make_private(&root)?;
-        keychain.outdated = PinFile::new(&root.join("pins"), &store.place()).check(&pin, &keychain.branch)?;
+        keychain.outdated = pins.check(&pin, &keychain.branch)?;
         let cache_dir = root.join(repository.to_hex());
         let keys = Keyset::new(&keychain.keyring);
         let (view, first_sync) = IndexView::open(&cache_dir.join("index"), keys.current())?;
         let meta_cache = Some(MetaCache::open(&cache_dir.join("meta"))?);
-        let small = small::SmallCache::open(&cache_dir.join("small"))?;
-        let (closings, watch) = (Closings::of(&keychain.keyring), keychain.watch());
-        let objects = Arc::new(Objects { store, repository, keys, chance, closings, watch, small });
+        let small = SmallCache::open(&cache_dir.join(SMALL))?;
+        let (closings, watch, seen) = (Closings::of(&keychain.keyring), keychain.watch(), Mutex::default());
+        let objects = Arc::new(Objects { store, repository, keys, chance, closings, watch, small, seen });
         let mut opened = Repository {
             objects,
             keychain,
@@ -335,6 +351,16 @@ impl index::Source for Segments<'_> {
     fn has_pack(&self, pack: &PackId) -> bool {
         self.0.store().len(&names::pack(pack)).is_ok()
     }
+}
+
+/// Opens the keyring, from copies of a repository that was `known` here before.
+fn unlock(store: &dyn Store, passphrase: &[u8], root: &Path, known: Option<RepositoryId>) -> Result<Keychain> {
+    let copies = known.and_then(|id| SmallCache::open(&root.join(id.to_hex()).join(SMALL)).ok());
+    let Some(copies) = copies else { return Keychain::unlock(store, passphrase) };
+    let copies = KeyCopies::new(store, copies);
+    let keychain = Keychain::unlock(&copies, passphrase)?;
+    copies.tidy();
+    Ok(keychain)
 }
 
 /// Remembers a repository that was just made.

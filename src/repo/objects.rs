@@ -1,14 +1,17 @@
 //! Objects by their ids: what is read is what its name says, what is written is durable.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::closings::Closings;
 use super::error::{RepoError, Result};
 use super::keychain::KeyWatch;
 use super::names::{self, Record, Stored};
 use super::small::SmallCache;
 use crate::crypto::{Chance, Keyset, ObjectKeys, Sealed};
+use crate::format::control::Snapshot;
 use crate::format::envelope::ObjectKind;
 use crate::format::limits::{OBJECT_MAX, SEGMENT_MAX};
-use crate::id::{Id, RepositoryId};
+use crate::id::{AnyId, Id, RepositoryId, SnapshotId};
 use crate::storage::{ObjectName, Store, StoreError};
 
 /// An id of something that a finished put has made durable. Only this module makes one: an index is
@@ -37,6 +40,8 @@ pub struct Objects {
     pub(super) watch: KeyWatch,
     /// Copies of small objects.
     pub(super) small: SmallCache,
+    /// The snapshots as they were last listed.
+    pub(super) seen: Mutex<Option<Vec<AnyId>>>,
 }
 
 impl Objects {
@@ -131,7 +136,45 @@ impl Objects {
     pub fn list<T: Stored>(&self) -> Result<Vec<Id<T::Mark>>> {
         let ids = list_ids(self.store(), T::DIR)?;
         self.small.retain::<T>(&ids);
+        if T::DIR == Snapshot::DIR {
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(ids.iter().map(Id::of_any).collect());
+        }
         Ok(ids)
+    }
+
+    /// The snapshots as they were last listed since the repository was opened; they are listed if they never were.
+    pub(super) fn seen_snapshots(&self) -> Result<Vec<SnapshotId>> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match seen {
+            Some(seen) => Ok(seen.iter().map(|id| Id::from_bytes(*id.as_bytes())).collect()),
+            None => self.list::<Snapshot>(),
+        }
+    }
+
+    /// Finds out whether snapshots may be deleted here, before anything is done that is of no use if not: one is
+    /// deleted that cannot be there.
+    ///
+    /// # Errors
+    ///
+    /// Refused, and the permission is named, if they may not.
+    pub fn may_delete_snapshots(&self) -> Result<()> {
+        let absent = names::of::<Snapshot>(&Id::from_bytes(self.chance().random()));
+        self.may_delete(&absent, "no snapshot was removed")
+    }
+
+    /// The same of packs.
+    pub fn may_delete_packs(&self) -> Result<()> {
+        self.may_delete(&names::pack(&Id::from_bytes(self.chance().random())), "nothing was pruned")
+    }
+
+    fn may_delete(&self, absent: &ObjectName, outcome: &str) -> Result<()> {
+        match self.store.delete(absent) {
+            Err(error @ StoreError::Denied { .. }) => {
+                Err(RepoError::Refused(format!("{outcome}: these credentials may not delete: {error}")))
+            }
+            // What else is in the way will be told by whoever does it.
+            _ => Ok(()),
+        }
     }
 
     /// Removes the `T` named `id`.

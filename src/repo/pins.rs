@@ -29,6 +29,11 @@ impl PinFile {
         PinFile { path: dir.join(&blake3::hash(place.as_bytes()).to_hex()[..32]) }
     }
 
+    /// The repository that was last seen there.
+    pub fn repository(&self) -> Option<RepositoryId> {
+        self.read().map(|pin| pin.repository)
+    }
+
     /// Compares what is seen with what was, and remembers the newer. Another repository, or a keyring that
     /// does not descend from the known one, is refused; an older one is said, and the words given back: it
     /// can be read with, and nothing may be written under it. `branch` are the generations that lead to the

@@ -80,8 +80,8 @@ fn recorded(mut ids: Vec<SnapshotId>) -> Ascending<SnapshotId, RECORDED_MAX> {
 /// The newest snapshots beside our own. Checkpoints go away without a record, and are none.
 fn heads(objects: &Objects, own: &[SnapshotId]) -> Result<Vec<SnapshotId>> {
     let own: std::collections::HashSet<&SnapshotId> = own.iter().collect();
-    let listed = objects.list::<Snapshot>()?;
-    let seen = listed.into_par_iter().filter(|id| !own.contains(id)).map(|id| match objects.get::<Snapshot>(&id) {
+    let seen = objects.seen_snapshots()?;
+    let seen = seen.into_par_iter().filter(|id| !own.contains(id)).map(|id| match objects.get::<Snapshot>(&id) {
         Ok(snapshot) => Ok((snapshot.state != SnapshotState::Checkpoint).then_some((snapshot.time, id))),
         // Forgotten meanwhile, or not for us to judge.
         Err(error) if error.class() == Class::Corrupt || matches!(error, RepoError::NeedsNewer { .. }) => Ok(None),

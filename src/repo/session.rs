@@ -177,8 +177,14 @@ impl Announced {
     /// Whether the announcement is still there, and the keyring that this session writes under. If it is not,
     /// someone took this session for dead, and what it relied on may be gone.
     pub fn is_there(&self) -> Result<bool> {
+        Ok(self.is_announced()? && self.objects.watch.is_keyring_there(self.objects.store())?)
+    }
+
+    /// Whether the announcement is still there. Enough where [`is_there`](Self::is_there) is asked once more before
+    /// what is put now counts.
+    pub fn is_announced(&self) -> Result<bool> {
         match self.objects.store().len(&names::of::<Session>(&self.id)) {
-            Ok(_) => self.objects.watch.is_keyring_there(self.objects.store()),
+            Ok(_) => Ok(true),
             Err(StoreError::NotFound { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
@@ -203,9 +209,10 @@ impl Announced {
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        // A session that stays behind is taken for dead when its lease runs out.
+        // A session that stays behind is taken for dead when its lease runs out. What ended this run, if anything did, is
+        // said already, and is all there is to do about.
         if let Err(error) = self.withdraw() {
-            tracing::warn!("the session {} could not be withdrawn: {error}", self.id.short());
+            tracing::info!("the session {} could not be withdrawn: {error}", self.id.short());
         }
     }
 }

@@ -14,11 +14,12 @@ use super::names::Stored;
 use crate::id::Id;
 
 /// Kinds whose objects are read again and again.
-const KINDS: [&str; 4] = ["snapshots", "forgotten", "runs", "condemned"];
+const KINDS: [&str; 5] = ["snapshots", "forgotten", "runs", "condemned", "keyring"];
 /// What is longer is not kept.
 const LONGEST: usize = 1 << 20;
 
 /// A directory of copies.
+#[derive(Debug)]
 pub(super) struct SmallCache {
     dir: PathBuf,
 }

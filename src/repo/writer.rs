@@ -78,6 +78,10 @@ impl<'r> Writer<'r> {
     /// Announces a session and gets ready to write.
     pub fn begin(repository: &'r Repository, kind: SessionKind, who: &Who) -> Result<Self> {
         repository.may_write()?;
+        if kind == SessionKind::Prune {
+            // Condemned for nothing, what is stored again would be stored twice.
+            repository.objects().may_delete_packs()?;
+        }
         let session = Announced::announce(repository.objects_arc(), kind, who)?;
         // After the announcement: what the view says now, later prunes will spare.
         repository.refresh_index()?;
@@ -235,7 +239,7 @@ impl<'r> Writer<'r> {
 
     fn commit_certainly(&mut self, snapshot: Snapshot) -> Result<SnapshotId> {
         let flushed = self.flush()?;
-        if !self.session.is_there()? {
+        if !self.session.is_announced()? {
             return self.commit_anew(&flushed, snapshot);
         }
         let id = self.put_snapshot(&flushed, snapshot.clone())?;
@@ -251,7 +255,7 @@ impl<'r> Writer<'r> {
     /// commit will deal with.
     pub fn checkpoint(&self, snapshot: Snapshot) -> Result<Option<SnapshotId>> {
         let flushed = self.flush()?;
-        if !self.session.is_there()? {
+        if !self.session.is_announced()? {
             return Ok(None);
         }
         let id = self.put_snapshot(&flushed, snapshot)?;

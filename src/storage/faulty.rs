@@ -126,7 +126,7 @@ impl FaultyStore {
     fn ask(&self, verb: Verb, name: &str, bytes: u64) -> Result<Call> {
         let call = self.script.judge(verb, name, bytes);
         match call.fault {
-            Some(Fault::Fail | Fault::Full | Fault::Crash) => Err(self.injected(&call)),
+            Some(Fault::Fail | Fault::Full | Fault::Deny | Fault::Crash) => Err(self.injected(&call)),
             Some(Fault::Torn { .. }) if !verb.stores() => Err(self.injected(&call)),
             _ => Ok(call),
         }
@@ -148,6 +148,7 @@ impl FaultyStore {
     fn injected(&self, call: &Call) -> StoreError {
         let kind = match call.fault {
             Some(Fault::Full) => io::ErrorKind::StorageFull,
+            Some(Fault::Deny) => io::ErrorKind::PermissionDenied,
             _ => io::ErrorKind::Other,
         };
         let reason = format!("a fault was injected: {:?}", call.fault);

@@ -184,3 +184,42 @@ fn a_cache_that_is_gone_while_it_is_in_use_is_no_loss() {
 
     assert_holds(&repository, &id, &source);
 }
+
+/// Gets of objects in a directory.
+fn gets(faulty: &FaultyStore, dir: &str) -> usize {
+    let calls = faulty.calls();
+    calls.iter().filter(|call| call.verb == Verb::Get && call.name.starts_with(dir)).count()
+}
+
+#[test]
+fn a_keyring_that_was_seen_is_not_fetched_again_and_a_key_slot_is() {
+    let (store, cache, ..) = backed_up();
+    open(store.clone(), cache.path());
+
+    let faulty = FaultyStore::new(store.clone());
+    open(faulty.clone(), cache.path());
+
+    assert_eq!((gets(&faulty, "keyring/"), gets(&faulty, "keys/")), (0, 1));
+    let slots = fs::read_dir(cache.path()).unwrap().flatten().any(|entry| entry.path().join("small/keys").exists());
+    assert!(!slots, "what a password can be tried on is not kept");
+}
+
+#[test]
+fn a_damaged_copy_of_a_keyring_is_fetched_anew_and_one_that_is_gone_from_the_store_is_not_believed() {
+    let (store, cache, ..) = backed_up();
+    let repository = open(store.clone(), cache.path());
+    let copies = repository.cache_dir().join("small/keyring");
+    drop(open(store.clone(), cache.path()));
+    let copy = fs::read_dir(&copies).unwrap().flatten().next().unwrap().path();
+    let whole = fs::read(&copy).unwrap();
+    fs::write(&copy, &whole[1..]).unwrap();
+
+    let faulty = FaultyStore::new(store.clone());
+    open(faulty.clone(), cache.path());
+
+    assert_eq!(gets(&faulty, "keyring/"), 1);
+    assert!(fs::read(&copy).unwrap() == whole);
+    let name = store.objects().into_keys().find(|name| name.as_str().starts_with("keyring/")).unwrap();
+    store.remove(&name);
+    assert!(try_open(store, cache.path()).is_err());
+}

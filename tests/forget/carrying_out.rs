@@ -99,7 +99,7 @@ fn every_store_call_is_a_crash_point_and_none_leaves_a_snapshot_half_forgotten()
         }
         points += 1;
     }
-    assert_eq!(points, 5, "a record, a look at the keyring, and three snapshots");
+    assert_eq!(points, 6, "a question, a record, a look at the keyring, and three snapshots");
 }
 
 #[test]
@@ -123,8 +123,19 @@ fn what_cannot_be_recorded_is_not_removed() {
         let faulty = FaultyStore::new(store).fault(fault, |call| call.name.starts_with("forgotten/"));
         let repository = open(faulty.clone());
         assert!(matches!(repository.forget(&ids, &who(), "policy", &|| false), Err(RepoError::Store(_))));
-        assert_eq!((faulty.count(Verb::Delete), listed(&open(faulty)).len()), (0, 5));
+        // Once it was asked whether anything may be deleted.
+        assert_eq!((faulty.count(Verb::Delete), listed(&open(faulty)).len()), (1, 5));
     }
+}
+
+#[test]
+fn where_nothing_may_be_deleted_nothing_is_recorded_as_removed() {
+    let (store, ids) = scene();
+    let before = store.objects();
+    let faulty = FaultyStore::new(store.clone()).fault(Fault::Deny, |call| call.verb == Verb::Delete);
+    let refused = open(faulty).forget(&ids, &who(), "policy", &|| false).unwrap_err();
+    assert!(matches!(&refused, RepoError::Refused(why) if why.contains("may not delete")), "{refused}");
+    assert!(store.objects() == before);
 }
 
 #[test]

@@ -4,29 +4,42 @@
 use crate::scene::Scene;
 use crate::servers::{free_port, s3_spot, start_tls};
 use keepstone::storage::{ObjectName, Store, StoreError};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// A server that gives the answers of a list one after the other, the last of them for ever.
 struct Canned {
     port: u16,
     asked: Arc<AtomicU64>,
+    heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Canned {
     fn answering(answers: Vec<String>) -> Canned {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let canned = Canned { port: listener.local_addr().unwrap().port(), asked: Arc::default() };
-        let asked = Arc::clone(&canned.asked);
+        let canned =
+            Canned { port: listener.local_addr().unwrap().port(), asked: Arc::default(), heads: Arc::default() };
+        let (asked, heads) = (Arc::clone(&canned.asked), Arc::clone(&canned.heads));
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let n = asked.fetch_add(1, Ordering::SeqCst) as usize;
-                answer(stream.unwrap(), &answers[n.min(answers.len() - 1)]);
+                let head = answer(stream.unwrap(), &answers[n.min(answers.len() - 1)]);
+                heads.lock().unwrap().push(head);
             }
         });
         canned
+    }
+
+    /// Lines and headers of the last request.
+    fn last(&self) -> String {
+        // It was answered before its head was kept.
+        while self.heads.lock().unwrap().is_empty() {
+            std::thread::yield_now();
+        }
+        self.heads.lock().unwrap().last().unwrap().clone()
     }
 
     fn asked(&self) -> u64 {
@@ -34,7 +47,7 @@ impl Canned {
     }
 }
 
-fn answer(mut stream: TcpStream, answer: &str) {
+fn answer(mut stream: TcpStream, answer: &str) -> String {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
@@ -42,15 +55,16 @@ fn answer(mut stream: TcpStream, answer: &str) {
     }
     // Bodies of requests in these tests are short and arrive with the head, or are not waited for.
     let _ = stream.write_all(answer.as_bytes());
+    String::from_utf8_lossy(&head).into_owned()
 }
 
-fn xml(status: &str, headers: &str, code: &str, more: &str) -> String {
+pub fn xml(status: &str, headers: &str, code: &str, more: &str) -> String {
     let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>words</Message>{more}</Error>");
     let len = body.len();
     format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {len}\r\nConnection: close\r\n\r\n{body}")
 }
 
-const NOW: &str = "";
+pub const NOW: &str = "";
 const LONG_AGO: &str = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
 
 #[test]
@@ -115,6 +129,65 @@ fn credentials_that_are_missing_are_said_to_be() {
     Scene::at(spot.clone()).run("snapshots").ends(1).complains("no credentials");
     spot.variables.push(("AWS_ACCESS_KEY_ID".into(), "AKID".into()));
     Scene::at(spot).run("snapshots").ends(1).complains("AWS_SECRET_ACCESS_KEY is not");
+}
+
+#[test]
+fn credentials_come_from_the_files_of_the_aws_tools_by_profile() {
+    let denied = || Canned::answering(vec![xml("403 Forbidden", NOW, "AccessDenied", "")]);
+    let files = "[default]\naws_access_key_id = AKIDdefault\naws_secret_access_key = one\n\n\
+                 [backup]\naws_access_key_id = AKIDbackup\naws_secret_access_key = two\n";
+    // By the environment, by an option, and by nothing at all.
+    for (variable, option, key) in
+        [(Some("backup"), None, "AKIDbackup"), (None, Some("backup"), "AKIDbackup"), (None, None, "AKIDdefault")]
+    {
+        let canned = denied();
+        let mut spot = s3_spot(canned.port, "repo");
+        spot.variables.retain(|(name, _)| name == "AWS_ENDPOINT_URL");
+        let scene = Scene::at(spot);
+        let file = scene.desk.path("credentials");
+        fs::write(&file, files).unwrap();
+        let mut spot = scene.spot.clone();
+        spot.variables.push(("AWS_SHARED_CREDENTIALS_FILE".into(), file.to_str().unwrap().into()));
+        spot.variables.extend(variable.map(|profile| ("AWS_PROFILE".to_owned(), profile.to_owned())));
+        spot.options.extend(option.map(|profile: &str| ("profile".to_owned(), profile.to_owned())));
+        scene.run_at(&spot, "snapshots").ends(1).complains("denies access");
+        assert!(canned.last().contains(&format!("Credential={key}/")), "{}", canned.last());
+    }
+}
+
+#[test]
+fn keys_in_the_environment_beside_a_profile_that_is_asked_for_are_not_silently_taken() {
+    let scene = Scene::at(s3_spot(free_port(), "repo").with("profile", "backup"));
+    scene.run("snapshots").ends(1).complains("AWS_ACCESS_KEY_ID").complains("unset them");
+}
+
+#[test]
+fn a_profile_that_is_not_there_is_no_other_one() {
+    let canned = Canned::answering(vec![xml("403 Forbidden", NOW, "AccessDenied", "")]);
+    let mut spot = s3_spot(canned.port, "repo").with("profile", "backpu");
+    spot.variables.retain(|(name, _)| name == "AWS_ENDPOINT_URL");
+    let scene = Scene::at(spot);
+    let file = scene.desk.path("credentials");
+    fs::write(&file, "[default]\naws_access_key_id = AKIDdefault\naws_secret_access_key = one\n").unwrap();
+    let mut spot = scene.spot.clone();
+    spot.variables.push(("AWS_SHARED_CREDENTIALS_FILE".into(), file.to_str().unwrap().into()));
+    scene.run_at(&spot, "snapshots").ends(1).complains("credentials");
+    assert_eq!(canned.asked(), 0);
+}
+
+/// The way to a name that nobody resolves is a proxy, which sees the host that is asked for.
+#[test]
+fn the_bucket_stands_in_the_path_or_if_wished_in_the_name_of_the_host() {
+    for (virtual_host, line) in
+        [("no", "GET http://s3.example/bucket/repo/config "), ("yes", "GET http://bucket.s3.example/repo/config ")]
+    {
+        let canned = Canned::answering(vec![xml("403 Forbidden", NOW, "AccessDenied", "")]);
+        let mut spot = s3_spot(canned.port, "repo").with("virtual-host", virtual_host);
+        spot.variables[0].1 = "http://s3.example".into();
+        spot.variables.push(("http_proxy".into(), format!("http://127.0.0.1:{}", canned.port)));
+        Scene::at(spot).run("snapshots").ends(1).complains("denies access");
+        assert!(canned.last().starts_with(line), "{}", canned.last());
+    }
 }
 
 #[test]

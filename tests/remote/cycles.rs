@@ -21,6 +21,13 @@ fn cycle(kind: Kind) {
     scene.run("dump latest /source/new").succeeds().says("something new");
     let id = scene.run("key list --json").succeeds().json();
     assert_eq!(id.as_array().unwrap().len(), 1, "{id}");
+
+    fs::remove_file(scene.desk.path("source/large.bin")).unwrap();
+    scene.run("backup source --as /source").succeeds();
+    scene.run("forget --keep-last 1 --prune").succeeds().says("removed");
+    assert_eq!(scene.run("snapshots --json").succeeds().json().as_array().unwrap().len(), 1);
+    scene.run("check --read-data").succeeds().says("no damage");
+    scene.restores();
 }
 
 /// Every command works the same on all of them.
@@ -39,11 +46,13 @@ macro_rules! on_every_kind {
 }
 
 on_every_kind! {
-    backup_restore_and_check_work_in_a_bucket_of_s3 => S3,
-    backup_restore_and_check_work_in_an_azure_container => Azblob,
-    backup_restore_and_check_work_in_a_bucket_of_google => Gcs,
-    backup_restore_and_check_work_by_sftp => Sftp,
-    backup_restore_and_check_work_by_webdav => Webdav,
+    backup_restore_check_and_prune_work_in_a_bucket_of_s3 => S3,
+    backup_restore_check_and_prune_work_at_a_strict_s3_server => S3Strict,
+    backup_restore_check_and_prune_work_in_a_bucket_of_ceph => Ceph,
+    backup_restore_check_and_prune_work_in_an_azure_container => Azblob,
+    backup_restore_check_and_prune_work_in_a_bucket_of_google => Gcs,
+    backup_restore_check_and_prune_work_by_sftp => Sftp,
+    backup_restore_check_and_prune_work_by_webdav => Webdav,
 }
 
 #[test]

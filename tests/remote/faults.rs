@@ -1,9 +1,11 @@
 //! Faults between keepstone and a server: nothing is lost, the message is clear, and the next run goes on.
 
+use crate::answers::{NOW, xml};
+use crate::desk::Ran;
 use crate::proxy::{Fate, Proxy};
 use crate::scene::{Scene, noise};
-use crate::servers::{Kind, free_port, make_bucket, s3_spot, spot, start_s3_on};
-use std::time::Duration;
+use crate::servers::{Kind, Lasting, free_port, make_bucket, s3_spot, spot, start_s3_on};
+use std::time::{Duration, Instant};
 
 /// A repository with one snapshot, made without faults.
 fn scene_at(kind: Kind) -> Scene {
@@ -33,7 +35,7 @@ fn connections_that_are_cut_while_receiving_are_made_anew() {
 #[test]
 fn connections_that_are_cut_while_sending_are_made_anew() {
     // Late enough for the announcement of a session, which is never sent twice, and in the midst of a pack.
-    survives(Kind::S3, |n| if n % 4 != 1 { Fate::CutUp(100_000) } else { Fate::Pass });
+    survives(Kind::S3, |_| Fate::CutFirstUp { after: 100_000, times: 3 });
 }
 
 #[test]
@@ -49,6 +51,21 @@ fn sftp_survives_cuts_too() {
     let ran = scene.run_at(&scene.spot.through(proxy.port), "check --read-data");
     assert!(proxy.faults() > 0, "nothing failed");
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+}
+
+#[test]
+fn a_prune_clears_away_what_killed_backups_left_on_an_ssh_server_a_week_ago() {
+    let scene = scene_at(Kind::Sftp);
+    let place = scene.spot.address.strip_prefix("sftp://").and_then(|rest| rest.find('/').map(|at| &rest[at..]));
+    let tmp = std::path::Path::new(place.unwrap()).join("tmp");
+    let days_ago = |days: u64| std::time::SystemTime::now() - Duration::from_secs(days * 24 * 60 * 60);
+    for (name, days) in [(".old", 8), (".young", 6), ("somebody's", 100)] {
+        let file = std::fs::File::create(tmp.join(name)).unwrap();
+        file.set_modified(days_ago(days)).unwrap();
+    }
+    scene.run("prune").succeeds().complains("removed 1 files");
+    let left = std::fs::read_dir(&tmp).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(left.collect::<std::collections::BTreeSet<_>>(), [".young", "somebody's"].map(String::from).into());
 }
 
 #[test]
@@ -96,8 +113,8 @@ fn a_server_that_is_away_for_a_moment_is_waited_for() {
         let ran = std::thread::scope(|scope| {
             scope.spawn(|| {
                 // When the announcement, which is sent only once, has passed.
-                let patience = std::time::Instant::now() + Duration::from_secs(20);
-                while !proxy.has_passed(100_000) && std::time::Instant::now() < patience {
+                let patience = Instant::now() + Duration::from_secs(20);
+                while !proxy.has_passed(100_000) && Instant::now() < patience {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 proxy.close(true);
@@ -113,6 +130,81 @@ fn a_server_that_is_away_for_a_moment_is_waited_for() {
         }
         scene.run("backup source --as /source").succeeds();
         scene.run("check --read-data").succeeds();
+        scene.restores();
+    }
+}
+
+/// A backup through a proxy, to which something happens as soon as so many bytes have gone up.
+fn backed_up_when(scene: &Scene, proxy: &Proxy, bytes: u64, happens: impl FnOnce() + Send) -> Ran {
+    std::fs::write(scene.desk.path("source/large"), noise(2, 20 << 20)).unwrap();
+    let way = scene.spot.through(proxy.port);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let patience = Instant::now() + Duration::from_secs(60);
+            while !proxy.has_passed(bytes) && Instant::now() < patience {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            happens();
+        });
+        scene.run_at(&way, "backup source --as /source --limit-upload 10000")
+    })
+}
+
+/// In the midst of a pack.
+const MIDST: u64 = 4 << 20;
+
+#[test]
+fn a_server_that_is_killed_and_comes_back_with_its_data_costs_at_most_that_run() {
+    for kind in [Kind::S3Strict, Kind::Azblob, Kind::Sftp, Kind::Webdav] {
+        let mut server = Lasting::of(kind);
+        let scene = Scene::at(server.spot.clone());
+        scene.run("init").succeeds();
+        scene.run("backup source --as /source").succeeds();
+        let proxy = Proxy::to(scene.spot.port);
+        let ran = backed_up_when(&scene, &proxy, MIDST, || {
+            server.kill();
+            std::thread::sleep(Duration::from_millis(500));
+            server.start();
+        });
+        assert!(matches!(ran.code, Some(0 | 1)), "{kind:?}: {}", ran.stderr);
+        assert!(ran.code == Some(0) || ran.stderr.contains(&scene.spot.address), "{kind:?}: {}", ran.stderr);
+        scene.run("backup source --as /source").succeeds();
+        scene.run("check --read-data").succeeds().says("no damage");
+        scene.restores();
+    }
+}
+
+#[test]
+fn a_server_that_is_overloaded_for_a_while_is_given_time() {
+    let scene = scene_at(Kind::S3);
+    let proxy = Proxy::to(scene.spot.port);
+    let slow = xml("503 Slow Down", NOW, "SlowDown", "");
+    let ran = backed_up_when(&scene, &proxy, MIDST, || {
+        proxy.answer(Some(&slow));
+        std::thread::sleep(Duration::from_millis(1500));
+        proxy.answer(None);
+    });
+    ran.succeeds();
+    assert!(proxy.answered() > 0, "it was never overloaded");
+    scene.run("check --read-data").succeeds().says("no damage");
+    scene.restores();
+}
+
+#[test]
+fn credentials_that_expire_in_the_midst_of_a_run_end_it_at_once_with_a_word_and_the_next_one_goes_on() {
+    for status in ["400 Bad Request", "403 Forbidden"] {
+        let scene = scene_at(Kind::S3);
+        let proxy = Proxy::to(scene.spot.port);
+        let expired = xml(status, NOW, "ExpiredToken", "");
+        let ran = backed_up_when(&scene, &proxy, MIDST, || proxy.answer(Some(&expired)));
+
+        let ran = ran.ends(1).complains("the credentials have expired");
+        assert_eq!(ran.stderr.trim_end().lines().count(), 1, "{}", ran.stderr);
+        assert!(proxy.answered() < 20, "{} requests were made with them", proxy.answered());
+
+        proxy.answer(None);
+        scene.run("backup source --as /source").succeeds();
+        scene.run("check --read-data").succeeds().says("no damage");
         scene.restores();
     }
 }

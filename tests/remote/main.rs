@@ -8,6 +8,8 @@ mod desk;
 mod servers;
 
 mod answers;
+mod append_only;
+mod copies;
 mod counting;
 mod cycles;
 mod faults;

@@ -13,8 +13,8 @@ pub enum Fate {
     Pass,
     /// After so many bytes from the server, it is closed.
     CutDown(u64),
-    /// After so many bytes to the server, it is closed.
-    CutUp(u64),
+    /// After so many bytes to the server it is closed; so many connections, and no more.
+    CutFirstUp { after: u64, times: u64 },
     /// After so many bytes from the server, one bit is flipped.
     Flip(u64),
     /// After so many bytes from the server, nothing moves any more.
@@ -39,6 +39,9 @@ struct Log {
     connections: AtomicU64,
     faults: AtomicU64,
     closed: AtomicBool,
+    /// What every request is answered with, in place of the server.
+    answer: Mutex<Option<String>>,
+    answered: AtomicU64,
 }
 
 impl Proxy {
@@ -59,6 +62,12 @@ impl Proxy {
                 if log.closed.load(Ordering::SeqCst) {
                     continue;
                 }
+                let answer = log.answer.lock().unwrap().clone();
+                if let Some(answer) = answer {
+                    let log = Arc::clone(&log);
+                    std::thread::spawn(move || give(client, &answer, &log));
+                    continue;
+                }
                 let fate = script(log.connections.fetch_add(1, Ordering::SeqCst));
                 connect(client, port, fate, &log);
             }
@@ -76,9 +85,14 @@ impl Proxy {
         self.log.down.load(Ordering::SeqCst)
     }
 
+    /// Bytes that went to the server.
+    pub fn up(&self) -> u64 {
+        self.log.up.load(Ordering::SeqCst)
+    }
+
     /// Whether so many bytes have gone to the server.
     pub fn has_passed(&self, bytes: u64) -> bool {
-        self.log.up.load(Ordering::SeqCst) >= bytes
+        self.up() >= bytes
     }
 
     /// How often something was made to fail.
@@ -92,10 +106,36 @@ impl Proxy {
         self.log.down.store(0, Ordering::SeqCst);
     }
 
+    /// From now on every request gets this answer, or the server's own again.
+    pub fn answer(&self, answer: Option<&str>) {
+        *self.log.answer.lock().unwrap() = answer.map(str::to_owned);
+    }
+
+    /// How many requests got it.
+    pub fn answered(&self) -> u64 {
+        self.log.answered.load(Ordering::SeqCst)
+    }
+
     /// From now on every connection is closed at once, or no longer.
     pub fn close(&self, closed: bool) {
         self.log.closed.store(closed, Ordering::SeqCst);
     }
+}
+
+/// Reads one request, and answers it.
+fn give(mut client: TcpStream, answer: &str, log: &Log) {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        match client.read(&mut byte) {
+            Ok(1) => head.push(byte[0]),
+            _ => return,
+        }
+    }
+    let head = String::from_utf8_lossy(&head).to_lowercase();
+    let len = head.split_once("content-length:").and_then(|(_, rest)| rest.lines().next()?.trim().parse().ok());
+    let _ = std::io::copy(&mut (&client).take(len.unwrap_or(0)), &mut std::io::sink());
+    log.answered.fetch_add(1, Ordering::SeqCst);
+    let _ = client.write_all(answer.as_bytes());
 }
 
 fn connect(client: TcpStream, port: u16, fate: Fate, log: &Arc<Log>) {
@@ -123,7 +163,7 @@ fn pump(mut from: TcpStream, mut to: TcpStream, mut each: impl FnMut(u64, &mut [
 impl Log {
     fn goes_up(&self, fate: Fate, at: u64, piece: &mut [u8]) -> bool {
         self.up.fetch_add(piece.len() as u64, Ordering::SeqCst);
-        if self.closed.load(Ordering::SeqCst) {
+        if self.closed.load(Ordering::SeqCst) || self.answer.lock().unwrap().is_some() {
             return false;
         }
         let methods = ["GET ", "PUT ", "POST ", "DELETE ", "HEAD ", "PROPFIND "];
@@ -132,8 +172,11 @@ impl Log {
         if methods.iter().any(|method| line.starts_with(method)) && line.ends_with(" HTTP/1.1") {
             self.requests.lock().unwrap().push(line);
         }
+        let end = at + piece.len() as u64;
         match fate {
-            Fate::CutUp(after) if at + piece.len() as u64 > after => self.fault(false),
+            Fate::CutFirstUp { after, times } if end > after && self.faults.load(Ordering::SeqCst) < times => {
+                self.fault(false)
+            }
             Fate::Delay(time) => {
                 std::thread::sleep(time);
                 true

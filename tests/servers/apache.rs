@@ -3,12 +3,21 @@
 use super::{Server, Spot, free_port, pairs, scratch};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
 pub fn spot(prefix: &str) -> Spot {
     static SERVER: OnceLock<Server> = OnceLock::new();
-    let port = SERVER.get_or_init(start).port;
+    let server = SERVER.get_or_init(|| {
+        let (place, port) = (scratch("apache"), free_port());
+        prepare(port, &place);
+        start(port, &place)
+    });
+    spot_on(server.port, prefix)
+}
+
+pub fn spot_on(port: u16, prefix: &str) -> Spot {
     Spot {
         address: format!("webdav+http://me@127.0.0.1:{port}/{prefix}"),
         options: Vec::new(),
@@ -20,8 +29,8 @@ pub fn spot(prefix: &str) -> Spot {
 const MODULES: [&str; 9] =
     ["mpm_event", "authn_core", "authn_file", "authz_core", "authz_user", "auth_basic", "dav", "dav_fs", "dir"];
 
-fn start() -> Server {
-    let (place, port) = (scratch("apache"), free_port());
+/// Directories, a password and a configuration in `place`.
+pub fn prepare(port: u16, place: &Path) {
     let hash = Command::new("openssl").args(["passwd", "-apr1", "hush-hush-secret"]).output().expect("openssl runs");
     fs::write(place.join("users"), format!("me:{}", String::from_utf8(hash.stdout).unwrap())).unwrap();
     for dir in ["", "files", "run", "lock"] {
@@ -41,6 +50,9 @@ fn start() -> Server {
          AuthType Basic\nAuthName dav\nAuthUserFile {shown}/users\nRequire valid-user\n</Directory>\n"
     );
     fs::write(place.join("config"), config).unwrap();
+}
+
+pub fn start(port: u16, place: &Path) -> Server {
     let mut command = Command::new("/usr/sbin/apache2");
     command.arg("-f").arg(place.join("config")).arg("-DFOREGROUND");
     Server::start(port, &mut command)

@@ -2,7 +2,7 @@
 //! and is gone when the process is, however that ends. `tests/run` installs them; a server that is missing fails
 //! the test that needs it.
 
-#![allow(dead_code)] // Each test uses its part of it.
+#![allow(dead_code, unused_imports)] // Each test uses its part of it.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -16,13 +16,24 @@ use keepstone::storage::Limits;
 use keepstone::storage::remote::{Address, Options, RemoteStore};
 
 mod apache;
+mod azure;
+mod lasting;
+mod s3;
 mod ssh;
+
+pub use azure::with_token;
+pub use lasting::Lasting;
+pub use s3::{append_only, make_bucket, s3_spot, start_s3_on};
 
 /// The kinds of stores, each with the server that stands for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// moto.
+    /// moto, which knows all that S3 can do and checks little.
     S3,
+    /// s3s-fs, which checks signatures and checksums.
+    S3Strict,
+    /// Ceph's RGW: a server as people run it.
+    Ceph,
     /// Azurite.
     Azblob,
     /// fake-gcs-server.
@@ -33,7 +44,7 @@ pub enum Kind {
     Webdav,
 }
 
-pub const KINDS: [Kind; 5] = [Kind::S3, Kind::Azblob, Kind::Gcs, Kind::Sftp, Kind::Webdav];
+pub const KINDS: [Kind; 7] = [Kind::S3, Kind::S3Strict, Kind::Ceph, Kind::Azblob, Kind::Gcs, Kind::Sftp, Kind::Webdav];
 
 /// An empty place on a server, and what has to be said to get there.
 #[derive(Clone, Debug)]
@@ -92,8 +103,10 @@ pub fn spot(kind: Kind) -> Spot {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let prefix = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
     match kind {
-        Kind::S3 => other_s3(&prefix).unwrap_or_else(|| s3_spot(moto().port, &prefix)),
-        Kind::Azblob => azurite_spot(azurite().port, &prefix),
+        Kind::S3 => s3::moto_spot(&prefix),
+        Kind::S3Strict => s3::strict_spot(&prefix),
+        Kind::Ceph => s3::ceph_spot(&prefix),
+        Kind::Azblob => azure::spot(&prefix),
         Kind::Gcs => Spot {
             address: format!("gs://bucket/{prefix}"),
             options: Vec::new(),
@@ -105,92 +118,16 @@ pub fn spot(kind: Kind) -> Spot {
     }
 }
 
-/// In place of moto, any S3 server on this machine that runs already and has a bucket called `bucket`:
-/// `KEEPSTONE_TEST_S3="PORT ACCESS_KEY SECRET_KEY"`. Ceph's RGW and MinIO are tried so.
-fn other_s3(prefix: &str) -> Option<Spot> {
-    let said = std::env::var("KEEPSTONE_TEST_S3").ok()?;
-    let [port, id, secret] = said.split_whitespace().collect::<Vec<_>>()[..] else { panic!("PORT KEY SECRET") };
-    let mut spot = s3_spot(port.parse().unwrap(), &format!("{}/{prefix}", std::process::id()));
-    spot.variables[1].1 = id.to_owned();
-    spot.variables[2].1 = secret.to_owned();
-    Some(spot)
-}
-
-/// A place in the bucket of an S3 server on that port.
-pub fn s3_spot(port: u16, prefix: &str) -> Spot {
-    Spot {
-        address: format!("s3://bucket/{prefix}"),
-        options: Vec::new(),
-        variables: pairs(&[
-            ("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{port}")),
-            ("AWS_ACCESS_KEY_ID", "AKIDtests"),
-            ("AWS_SECRET_ACCESS_KEY", "hush-hush-secret"),
-        ]),
-        port,
-    }
-}
-
-fn azurite_spot(port: u16, prefix: &str) -> Spot {
-    Spot {
-        address: format!("azblob://bucket/{prefix}"),
-        options: pairs(&[("endpoint", &format!("http://127.0.0.1:{port}/{AZURITE_ACCOUNT}"))]),
-        variables: pairs(&[("AZURE_STORAGE_ACCOUNT", AZURITE_ACCOUNT), ("AZURE_STORAGE_KEY", AZURITE_KEY)]),
-        port,
-    }
-}
-
-/// The account and the key that Azurite has, as its documentation gives them.
-const AZURITE_ACCOUNT: &str = "devstoreaccount1";
-const AZURITE_KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
-
 fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-fn moto() -> &'static Server {
-    static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(start_moto)
-}
-
-/// A moto of one's own, to be stopped and started; it keeps nothing when it stops.
-pub fn start_moto() -> Server {
-    let server = start_s3_on(free_port());
-    make_bucket(server.port);
-    server
-}
-
-/// The server without a bucket.
-pub fn start_s3_on(port: u16) -> Server {
-    Server::start(port, Command::new(beside_python("moto_server")).args(["-H", "127.0.0.1", "-p", &port.to_string()]))
-}
-
 /// A server with TLS and nothing behind it.
 pub fn start_tls(port: u16, certificate: &Path, key: &Path) -> Server {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/tls.py");
-    Server::start(port, Command::new(python()).arg(script).arg(port.to_string()).arg(certificate).arg(key))
-}
-
-pub fn make_bucket(port: u16) {
-    let answer = http(port, "PUT /bucket HTTP/1.1", "");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-}
-
-fn azurite() -> &'static Server {
-    static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(|| {
-        let port = free_port();
-        let program = std::env::var_os("KEEPSTONE_AZURITE")
-            .map_or_else(|| target().join("node/node_modules/.bin/azurite-blob"), PathBuf::from);
-        let words = ["--blobHost", "127.0.0.1", "--blobPort", &port.to_string(), "--inMemoryPersistence", "--silent"];
-        let mut command = Command::new(program);
-        command.args(words).args(["--disableTelemetry", "--skipApiVersionCheck"]);
-        let server = Server::start(port, &mut command);
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/make_container.py");
-        let made = Command::new(python()).arg(script).args([&port.to_string(), AZURITE_ACCOUNT, AZURITE_KEY]).output();
-        let made = made.expect("python runs");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        server
-    })
+    Server::start(
+        port,
+        Command::new(python()).arg(beside_tests("tls.py")).arg(port.to_string()).arg(certificate).arg(key),
+    )
 }
 
 fn gcs() -> &'static Server {
@@ -219,21 +156,31 @@ pub struct Server {
     keeper: Child,
 }
 
+/// A shell that lives as long as our end of a pipe does: a test that is killed leaves no server behind, nor what that
+/// has started.
+const KEEPER: &str = r#"
+    set -m
+    exec 3<&0
+    "$@" </dev/null 3<&- &
+    server=$!
+    read -r signal <&3
+    kill -"${signal:-TERM}" -- -$server
+    wait $server
+"#;
+
 impl Server {
     /// Starts what `command` says, and waits until it listens.
     pub fn start(port: u16, command: &mut Command) -> Server {
         let program = Path::new(command.get_program());
         assert!(program.exists(), "there is no {}; tests/run installs it", program.display());
-        // A shell that lives as long as our end of a pipe does: a test that is killed leaves no server behind.
-        let script = r#"exec 3<&0; "$@" </dev/null 3<&- & server=$!; read -r _ <&3; kill $server; wait $server"#;
         let mut keeper = Command::new("bash");
-        keeper.args(["-c", script, "bash"]).arg(command.get_program()).args(command.get_args());
+        keeper.args(["-c", KEEPER, "bash"]).arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {
             keeper.env(name, value.unwrap_or_default());
         }
         keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         let server = Server { port, keeper: keeper.spawn().expect("bash runs") };
-        let patience = Instant::now() + Duration::from_secs(30);
+        let patience = Instant::now() + Duration::from_secs(120);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(Instant::now() < patience, "{command:?} does not listen");
             std::thread::sleep(Duration::from_millis(50));
@@ -244,6 +191,12 @@ impl Server {
     /// Stops it and waits until it is gone.
     pub fn stop(mut self) {
         drop(self.keeper.stdin.take());
+        self.keeper.wait().unwrap();
+    }
+
+    /// Kills it, and all that it has started.
+    pub fn kill(mut self) {
+        self.keeper.stdin.take().unwrap().write_all(b"KILL\n").unwrap();
         self.keeper.wait().unwrap();
     }
 }
@@ -279,6 +232,18 @@ fn target() -> PathBuf {
 
 fn python() -> PathBuf {
     std::env::var_os("KEEPSTONE_PYTHON").map_or_else(|| target().join("python/bin/python3"), PathBuf::from)
+}
+
+/// A file beside this one.
+fn beside_tests(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers").join(name)
+}
+
+/// Runs one of our own scripts beside this file.
+fn script(name: &str, arguments: &[&str]) -> String {
+    let ran = Command::new(python()).arg(beside_tests(name)).args(arguments).output().expect("python runs");
+    assert!(ran.status.success(), "{name}: {}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).unwrap()
 }
 
 fn beside_python(program: &str) -> PathBuf {

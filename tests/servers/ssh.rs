@@ -6,16 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-struct Sshd {
-    server: Server,
-    place: PathBuf,
+pub fn spot(prefix: &str) -> Spot {
+    static SERVER: OnceLock<(Server, PathBuf)> = OnceLock::new();
+    let (server, place) = SERVER.get_or_init(|| {
+        let (place, port) = (scratch("sshd"), free_port());
+        prepare(port, &place);
+        (start(port, &place), place)
+    });
+    spot_on(server.port, place, prefix)
 }
 
-pub fn spot(prefix: &str) -> Spot {
-    static SERVER: OnceLock<Sshd> = OnceLock::new();
-    let sshd = SERVER.get_or_init(start);
-    let (port, place) = (sshd.server.port, sshd.place.display());
-    let user = nix_user();
+pub fn spot_on(port: u16, place: &Path, prefix: &str) -> Spot {
+    let (user, place) = (nix_user(), place.display());
     Spot {
         address: format!("sftp://{user}@127.0.0.1:{port}{place}/files/{prefix}"),
         options: pairs(&[("key", &format!("{place}/user")), ("known-hosts", "add")]),
@@ -34,8 +36,8 @@ fn make_key(path: &Path) {
     assert!(status.expect("ssh-keygen runs; tests/run installs it").success());
 }
 
-fn start() -> Sshd {
-    let (place, port) = (scratch("sshd"), free_port());
+/// Keys and a configuration in `place`.
+pub fn prepare(port: u16, place: &Path) {
     for key in ["host", "user"] {
         let _ = fs::remove_file(place.join(key));
         make_key(&place.join(key));
@@ -55,7 +57,10 @@ fn start() -> Sshd {
     // An earlier server on this port had another key.
     let forget = ["-R", &format!("[127.0.0.1]:{port}")];
     let _ = Command::new("ssh-keygen").args(forget).stdout(Stdio::null()).stderr(Stdio::null()).status();
+}
+
+pub fn start(port: u16, place: &Path) -> Server {
     let mut command = Command::new("/usr/sbin/sshd");
     command.arg("-D").arg("-f").arg(place.join("config")).arg("-E").arg(place.join("log"));
-    Sshd { server: Server::start(port, &mut command), place }
+    Server::start(port, &mut command)
 }

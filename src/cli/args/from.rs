@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::os;
-use crate::cli::values::Place;
+use crate::cli::values::{Place, StoreOption};
 
 /// Where the second repository is, and what opens it.
 #[derive(Debug, Clone, Default, Args)]
@@ -23,6 +23,9 @@ pub struct FromArgs {
     /// Run this command, without a shell, and take its output as its password (or KEEPSTONE_FROM_PASSWORD_COMMAND)
     #[arg(long, value_name = "COMMAND", conflicts_with = "from_password_file")]
     pub from_password_command: Option<String>,
+    /// Set an option of its store, as -o does of this one's; may be repeated
+    #[arg(long = "from-option", value_name = "KEY=VALUE")]
+    pub from_options: Vec<StoreOption>,
 }
 
 impl FromArgs {

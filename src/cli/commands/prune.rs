@@ -40,6 +40,9 @@ pub fn with(context: &Context, repository: &Repository, args: &ThriftArgs, dry_r
     };
     drop(progress);
     let report = report.map_err(failure)?;
+    if !dry_run {
+        open::sweep_remote(context);
+    }
     summarize(context, &report, dry_run)?;
     Ok(Exit::Success)
 }

@@ -11,7 +11,7 @@ use crate::format::epochs::EpochRecord;
 use crate::format::keys::{Config, KEYSLOT_LEN, KeyringHeader, Keyslot};
 use crate::format::limits::OBJECT_MAX;
 use crate::format::tree::Time;
-use crate::id::{EpochRecordId, Id, KeyringId, KeyslotId, SnapshotId};
+use crate::id::{EpochRecordId, Id, KeyringId, KeyslotId, SessionId, SnapshotId};
 use crate::repo::{KeyringObject, KeyslotObject, Record, RepoError, Result, Stored, config_name, id_of, name_of};
 use crate::storage::{ObjectName, StoreError};
 
@@ -229,8 +229,9 @@ impl Check<'_> {
     fn sessions(&self) -> Result<()> {
         let now = self.repository.objects().chance().now();
         let sessions = self.records(|id, session: Session| (id, session.started, session.host))?;
+        let withdrawn = self.withdrawn()?;
         for (id, started, host) in sessions {
-            if age_secs(started, now) > SESSION_OLD_SECS {
+            if age_secs(started, now) > SESSION_OLD_SECS && !withdrawn.contains(&id) {
                 let days = age_secs(started, now) / (24 * 60 * 60);
                 let why = format!(
                     "the session that began {days} days ago on {:?} has not ended; if that run is gone, prune removes it",
@@ -240,6 +241,17 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Sessions that have ended where they could not delete their announcement.
+    fn withdrawn(&self) -> Result<BTreeSet<SessionId>> {
+        let mut withdrawn = BTreeSet::new();
+        self.repository.objects().store().list(Session::DIR, &mut |listed| {
+            let stem = listed.name.as_str().strip_suffix(".done").and_then(|name| name.strip_prefix("sessions/"));
+            withdrawn.extend(stem.and_then(Id::from_hex));
+            Ok(())
+        })?;
+        Ok(withdrawn)
     }
 }
 

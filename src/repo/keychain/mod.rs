@@ -48,6 +48,11 @@ pub struct Keychain {
 
 /// Makes the keys of a new repository; `config` comes last, so that half a repository is none. A repository
 /// that is related to another one names blobs and cuts streams as that one does.
+///
+/// # Errors
+///
+/// A conflict if someone else makes one in the same place at the same time: each has put his keyring before he looks
+/// for others, so the later sees the earlier and yields. Both may.
 pub fn create(
     store: &dyn Store,
     passphrase: &[u8],
@@ -61,14 +66,26 @@ pub fn create(
     let auth = Key(chance.random());
     let (slot, _) = create_slot(repository, passphrase, &auth, profile, chance);
     let slot = put_slot(store, &slot, label, chance)?;
+    let slot_object = names::of::<KeyslotObject>(&slot.id);
     let mut keyring = generate_keyring(repository, slot, settings, chance);
     if let Some(other) = related {
         keyring.identity = other.identity.clone();
         keyring.chunking = other.chunking.clone();
     }
-    put_keyring(store, &keyring, &auth, chance)?;
+    let put = put_keyring(store, &keyring, &auth, chance)?;
+    if generations::list(store)?.iter().any(|id| *id != put) {
+        store.delete(&names::of::<KeyringObject>(&put))?;
+        store.delete(&slot_object)?;
+        let place = store.place();
+        return Err(RepoError::Conflict(format!("someone else is making a repository at {place} now; run it again")));
+    }
     store.put(&names::config(), &Config { repository }.to_bytes())?;
     Ok(repository)
+}
+
+/// Whether there are keyrings: a repository, or one that is being made.
+pub fn has_keyrings(store: &dyn Store) -> Result<bool> {
+    Ok(!generations::list(store)?.is_empty())
 }
 
 fn put_slot(store: &dyn Store, slot: &Keyslot, label: &str, chance: &dyn Chance) -> Result<Slot> {

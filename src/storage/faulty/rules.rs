@@ -61,6 +61,8 @@ pub enum Fault {
     Fail,
     /// Nothing happens, because no room is left.
     Full,
+    /// Nothing happens, because it is not allowed.
+    Deny,
     /// Nothing happens, now and for every later call: the process is gone.
     Crash,
     /// It happens, and is reported as failed: the answer got lost.

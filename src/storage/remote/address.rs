@@ -64,6 +64,27 @@ impl Address {
         }
     }
 
+    /// What a store of this kind calls the permission to do `verb`: `get`, `put`, `delete` or `list`.
+    pub(super) fn permission(&self, verb: &str) -> Option<&'static str> {
+        let [s3, azure, google] = match verb {
+            "get" => ["s3:GetObject, and s3:ListBucket where it is not there", "read (r)", "storage.objects.get"],
+            "put" => [
+                "s3:PutObject",
+                "create (c), and write (w) to replace",
+                "storage.objects.create, and delete to replace",
+            ],
+            "delete" => ["s3:DeleteObject", "delete (d)", "storage.objects.delete"],
+            "list" => ["s3:ListBucket", "list (l)", "storage.objects.list"],
+            _ => return None,
+        };
+        match self {
+            Address::S3(_) => Some(s3),
+            Address::Azblob(_) => Some(azure),
+            Address::Gcs(_) => Some(google),
+            Address::Sftp(_) | Address::Webdav { .. } => None,
+        }
+    }
+
     /// What stands before `://`.
     pub fn scheme(&self) -> &'static str {
         match self {

@@ -144,7 +144,15 @@ pub(crate) fn s3_setup(bucket: &str, options: &Options, variables: &dyn Variable
     };
     let region = options.region.clone().or_else(|| text(variables, &["AWS_REGION", "AWS_DEFAULT_REGION"]));
     let named = options.profile.clone().or_else(|| text(variables, &["AWS_PROFILE"]));
-    let keys = match ((variables.find("AWS_ACCESS_KEY_ID"), variables.find("AWS_SECRET_ACCESS_KEY")), named) {
+    let keys = (variables.find("AWS_ACCESS_KEY_ID"), variables.find("AWS_SECRET_ACCESS_KEY"));
+    if let ((Some(_), _) | (_, Some(_)), Some(profile)) = (&keys, &options.profile) {
+        // The library would take the keys, whoever they are of.
+        let why = format!(
+            "the option profile={profile} is given, and keys in the environment (AWS_ACCESS_KEY_ID) go before it; unset them"
+        );
+        return Err(BadSetup(why));
+    }
+    let keys = match (keys, named) {
         _ if options.unsigned => S3Keys::None,
         ((Some(id), Some(secret)), _) => S3Keys::Given { id, secret, token: variables.find("AWS_SESSION_TOKEN") },
         ((Some(_), None), _) => return Err(half("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")),

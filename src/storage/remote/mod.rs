@@ -20,7 +20,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::TryStreamExt;
 use opendal::{Buffer, EntryMode, Error, ErrorKind, Metadata, Operator};
@@ -111,7 +111,7 @@ impl RemoteStore {
     }
 
     fn failed(&self, verb: &str, name: impl fmt::Display, error: &Error) -> StoreError {
-        store_error(format!("{verb} {name} in {}", self.0.address), error)
+        store_error(format!("{verb} {name} in {}", self.0.address), self.0.address.permission(verb), error)
     }
 
     fn missing(&self, name: &ObjectName) -> StoreError {
@@ -139,6 +139,18 @@ impl RemoteStore {
 }
 
 impl RemoteStore {
+    /// Removes what killed programs left unfinished and nobody has touched since, where that can be seen, and says
+    /// how many. Unfinished uploads to a bucket cannot: they are for a rule of its lifecycle.
+    pub fn discard_abandoned(&self, untouched_since: SystemTime) -> Result<u64> {
+        if !matches!(self.0.publish, Publish::Renamed(_)) {
+            return Ok(0);
+        }
+        // In a task of its own: opendal's SFTP panics at a name that is not UTF-8.
+        let sweep = || self.0.runtime.spawn(renamed::discard_abandoned(self.0.clients.once.clone(), untouched_since));
+        let swept = self.run_once(self.0.patiently(async { sweep().await.map_err(|_| tree::not_utf8())? }));
+        swept.map_err(|error| self.failed("clear", "tmp/", &error))
+    }
+
     fn is_below_an_object(&self, name: &ObjectName) -> bool {
         let (dir, _) = name.split();
         matches!(self.0.publish, Publish::WholeInDirectory)

@@ -39,8 +39,12 @@ impl super::Shared {
         // In a task of its own: opendal's SFTP panics at a name that is not UTF-8.
         let task = self.runtime.spawn(list_once(self.clients.once.clone(), dir.to_owned()));
         let listed = self.patiently(async { Ok(task.await) }).await?;
-        listed.unwrap_or_else(|_| Err(Error::new(ErrorKind::Unexpected, "a name in it is not UTF-8")))
+        listed.unwrap_or_else(|_| Err(not_utf8()))
     }
+}
+
+pub(super) fn not_utf8() -> Error {
+    Error::new(ErrorKind::Unexpected, "a name in it is not UTF-8")
 }
 
 async fn list_once(client: Operator, dir: String) -> Opendal<Directory> {

@@ -82,6 +82,11 @@ impl Trouble {
         matches!(self, Trouble::Refused(refusal) if matches!(refusal.status, 401 | 403))
     }
 
+    /// Whether it is known who asks, and he may not.
+    fn is_about_permissions(&self) -> bool {
+        matches!(self, Trouble::Refused(refusal) if refusal.is_about_permissions())
+    }
+
     /// As opendal hands it on.
     pub(super) fn into_error(self) -> Error {
         let kind = if self.is_denial() { ErrorKind::PermissionDenied } else { ErrorKind::Unexpected };
@@ -132,6 +137,14 @@ impl Refusal {
     fn may_pass(&self) -> bool {
         let passing = ["SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "ServerBusy"];
         matches!(self.status, 408 | 429 | 499 | 500 | 502 | 503 | 504) || passing.contains(&&*self.code)
+    }
+
+    fn is_about_permissions(&self) -> bool {
+        let names_another_reason = matches!(
+            &*self.code,
+            "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AuthenticationFailed" | "ExpiredToken" | "InvalidToken"
+        );
+        self.status == 403 && !names_another_reason && self.is_skewed().is_none() && self.region.is_none()
     }
 
     fn is_skewed(&self) -> Option<i64> {
@@ -218,11 +231,15 @@ pub(super) fn is_noted(error: &Error) -> bool {
     Trouble::within(error).is_some()
 }
 
-/// What the layers above are told. `attempted` is verb, object and place.
-pub(super) fn store_error(attempted: String, error: &Error) -> StoreError {
+/// What the layers above are told. `attempted` is verb, object and place; `takes` the permission for it, as the store
+/// calls it.
+pub(super) fn store_error(attempted: String, takes: Option<&str>, error: &Error) -> StoreError {
     tracing::debug!("cannot {attempted}: {error:?}");
     let trouble = Trouble::within(error);
     let mut words = trouble.map_or_else(|| plain(error), Trouble::to_string);
+    if let Some(takes) = takes.filter(|_| trouble.is_some_and(Trouble::is_about_permissions)) {
+        words.push_str(&format!("; this takes {takes}"));
+    }
     if error.is_persistent() && trouble.is_some_and(Trouble::may_pass) {
         words.push_str("; it was tried several times");
     }
@@ -297,9 +314,9 @@ mod tests {
         let trouble = Trouble::Refused(refusal(403, "AccessDenied"));
         let wrapped = Error::new(ErrorKind::Unexpected, "outer").set_source(trouble.clone().into_error());
         assert_eq!(Trouble::within(&wrapped), Some(&trouble));
-        let error = store_error("get config in s3://b".into(), &trouble.into_error());
+        let error = store_error("get config in s3://b".into(), Some("s3:GetObject"), &trouble.into_error());
         assert!(matches!(error, StoreError::Denied { .. }), "{error:?}");
-        let line = "cannot get config in s3://b: minio:9000 denies access (AccessDenied); look at the credentials and what they allow";
+        let line = "cannot get config in s3://b: minio:9000 denies access (AccessDenied); look at the credentials and what they allow; this takes s3:GetObject";
         assert_eq!(error.to_string(), line);
     }
 
