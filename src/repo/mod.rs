@@ -8,6 +8,7 @@ mod error;
 mod forget;
 mod index;
 mod keychain;
+mod late;
 pub mod lease;
 mod metacache;
 mod names;
@@ -44,7 +45,7 @@ pub use reader::noun;
 pub use relist::{Relisting, WholePack, packs_of};
 pub use replace::Replaced;
 pub use run::Ending;
-pub use session::{Announced, Usable, Who, program};
+pub use session::{Announced, Standing, Usable, Who, program};
 pub use world::SystemChance;
 pub use writer::{Added, Flushed, Writer};
 
@@ -151,7 +152,8 @@ impl Repository {
         let (view, first_sync) = IndexView::open(&cache_dir.join("index"), keys.current())?;
         let meta_cache = Some(MetaCache::open(&cache_dir.join("meta"))?);
         let small = small::SmallCache::open(&cache_dir.join("small"))?;
-        let (closings, watch) = (Closings::of(&keychain.keyring), keychain.watch());
+        let closings = RwLock::new(Arc::new(Closings::of(&keychain.keyring)));
+        let watch = keychain.watch();
         let objects = Arc::new(Objects { store, repository, keys, chance, closings, watch, small });
         let mut opened = Repository {
             objects,
@@ -221,7 +223,9 @@ impl Repository {
                 lease::remove(&self.objects, &open.id)?;
             }
         }
-        self.keychain.close(self.objects.store(), again, self.objects.chance())
+        let mut closed = self.keychain.close(self.objects.store(), again, self.objects.chance())?;
+        closed.listed_anew = self.list_what_came_late()?;
+        Ok(closed)
     }
 
     /// Where the local view and the copies of metadata are.
