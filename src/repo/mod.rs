@@ -152,8 +152,7 @@ impl Repository {
         let (view, first_sync) = IndexView::open(&cache_dir.join("index"), keys.current())?;
         let meta_cache = Some(MetaCache::open(&cache_dir.join("meta"))?);
         let small = small::SmallCache::open(&cache_dir.join("small"))?;
-        let closings = RwLock::new(Arc::new(Closings::of(&keychain.keyring)));
-        let watch = keychain.watch();
+        let (closings, watch) = (Arc::new(Closings::of(&keychain.keyring)).into(), keychain.watch());
         let objects = Arc::new(Objects { store, repository, keys, chance, closings, watch, small });
         let mut opened = Repository {
             objects,

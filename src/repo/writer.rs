@@ -7,16 +7,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::error::{RepoError, Result};
 use super::objects::Durable;
-use super::packer::{Packer, StoredPack};
+use super::packer::{Packer, StoredPack, segment_of};
 use super::run::{self, Ending};
 use super::session::{Announced, Who};
 use super::{Location, Repository, walk};
-use crate::format::codec::Ascending;
-use crate::format::control::{Lineage, Run, SessionKind, Signature, Snapshot};
-use crate::format::extras::Extras;
+use crate::format::control::{Run, SessionKind, Snapshot};
 use crate::format::limits::SEGMENT_PACKS_MAX;
-use crate::format::pack::{BlobHeader, BlobKind, Placed};
-use crate::format::segment::{BlobRecord, PackClass, PackRecord, Segment, SegmentHeader};
+use crate::format::pack::{BlobHeader, BlobKind};
+use crate::format::segment::PackClass;
 use crate::id::{BlobId, IndexId, PackId, SessionId, SnapshotId};
 
 /// Blobs that are in packs but in no segment yet; more are written out, so that memory stays bounded
@@ -366,34 +364,6 @@ fn relied_on_what_is_gone() -> RepoError {
     RepoError::Conflict(
         "this run was paused so long that a prune took it for dead, or keys were changed, and what it relied on is gone; no snapshot was made, run it again".into(),
     )
-}
-
-fn segment_of(session: SessionId, packs: &[StoredPack]) -> Segment {
-    let mut ids: Vec<PackId> = packs.iter().map(|pack| pack.id.id()).collect();
-    ids.sort_unstable();
-    let number = |id: &PackId| ids.binary_search(id).map_or(u32::MAX, |at| at as u32);
-    let records = packs.iter().flat_map(|pack| {
-        let pack_number = number(&pack.id.id());
-        pack.blobs.iter().map(move |placed: &Placed| BlobRecord { placed: *placed, pack: pack_number })
-    });
-    let records = records.collect();
-    let packs = packs.iter().map(|pack| PackRecord {
-        id: pack.id.id(),
-        len: pack.len,
-        class: pack.class,
-        blobs: pack.count,
-        retain_until: 0,
-    });
-    let header = SegmentHeader {
-        session,
-        lineage: Lineage::default(),
-        replaces: Ascending::default(),
-        packs: Ascending::new(packs.collect()).expect("a segment is written before it lists too many packs"),
-        blobs: 0,
-        signature: Signature::default(),
-        extras: Extras::default(),
-    };
-    Segment::new(header, records)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -11,7 +11,7 @@ use keepstone::ops::prune::{Listener, PruneOptions, Thrift, prune};
 use keepstone::ops::snapshots::{SnapshotFilter, all, resolve};
 use keepstone::repo::lease::PATIENCE;
 use keepstone::repo::{CacheDir, RepoError, Repository, Who, Writer, name_of, program};
-use keepstone::storage::{FaultyStore, Store, Verb};
+use keepstone::storage::{FaultyStore, Verb};
 use tempfile::TempDir;
 
 use super::scene::{Scene, checked, close, read_back, rotate, saved, scene, snapshot_of};

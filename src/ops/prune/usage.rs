@@ -88,13 +88,16 @@ pub(super) fn measure(
     Ok(usage)
 }
 
+/// Told of a blob, its places, and whether it is needed.
+pub(super) type EachBlob<'a> = &'a mut dyn FnMut(&BlobId, &[Location], bool) -> Result<()>;
+
 /// Calls `each` for every blob that the index lists, with whether it is needed; gives how many are needed
 /// that it does not list.
 pub(super) fn pass(
     repository: &Repository,
     needed: &Needed<'_>,
     listener: &Listener<'_>,
-    each: &mut dyn FnMut(&BlobId, &[Location], bool) -> Result<()>,
+    each: EachBlob<'_>,
 ) -> Result<u64> {
     let mut beside = needed.beside()?;
     let (mut unlisted, mut count) = (0, 0u32);
