@@ -3,6 +3,8 @@
 
 mod stored;
 
+#[path = "damage_matrix/crashes.rs"]
+mod crashes;
 #[path = "damage_matrix/scene.rs"]
 mod scene;
 

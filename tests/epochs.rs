@@ -5,6 +5,8 @@
 mod back;
 #[path = "epochs/crashes.rs"]
 mod crashes;
+#[path = "epochs/late.rs"]
+mod late;
 #[path = "epochs/planted.rs"]
 mod planted;
 #[path = "epochs/scene.rs"]

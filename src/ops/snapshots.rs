@@ -1,10 +1,10 @@
 //! Snapshots: listed, filtered, chosen by what people type, and the paths in them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
-use crate::format::control::{PathBytes, Snapshot, SnapshotState};
+use crate::format::control::{PathBytes, Run, Snapshot, SnapshotState};
 use crate::format::tree::{Entry, EntryKey, Name, Node, Time, TreeRef};
 use crate::id::{ID_LEN, Id, Named, SnapshotId};
 use crate::repo::{Class, RepoError, Repository, Result, walk};
@@ -67,6 +67,23 @@ pub fn stale_checkpoints(listing: &Listing, now: Time) -> Vec<SnapshotId> {
         has_successor || now.secs.saturating_sub(checkpoint.finished.secs) > CHECKPOINT_KEPT_DAYS * 24 * 60 * 60
     };
     checkpoints.into_iter().filter(|(_, checkpoint)| is_stale(checkpoint)).map(|(id, _)| *id).collect()
+}
+
+/// The snapshots that some run reported; `None` if nothing can be told by runs: there are none, or one of them
+/// cannot be read (format-spec, "Repair").
+pub fn reported(repository: &Repository) -> Result<Option<HashSet<SnapshotId>>> {
+    let objects = repository.objects();
+    let (mut reported, mut any) = (HashSet::new(), false);
+    for id in objects.list::<Run>()? {
+        match objects.get::<Run>(&id) {
+            Ok(run) => reported.extend(run.snapshots.iter().copied()),
+            Err(RepoError::Missing { .. } | RepoError::AfterClosing { .. }) => continue,
+            Err(RepoError::Damaged { .. } | RepoError::NeedsNewer { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        any = true;
+    }
+    Ok(any.then_some(reported))
 }
 
 /// What a snapshot is of.

@@ -47,7 +47,21 @@ impl Closings {
 impl Objects {
     /// Whether an epoch is closed.
     pub(super) fn has_closed_epochs(&self) -> bool {
-        !self.closings.0.is_empty()
+        !self.closings().0.is_empty()
+    }
+
+    /// Whether this epoch is closed.
+    pub fn is_closed(&self, epoch: u32) -> bool {
+        self.closings().0.contains_key(&epoch)
+    }
+
+    fn closings(&self) -> Arc<Closings> {
+        Arc::clone(&self.closings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From here on the epochs are closed that `keyring` closes.
+    pub(super) fn adopt_closings(&self, keyring: &Keyring) {
+        *self.closings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Closings::of(keyring));
     }
 
     /// Whether the object `id`, which is sealed under `epoch`, counts: whether its epoch is open, or it is
@@ -57,7 +71,8 @@ impl Objects {
     ///
     /// Only if the store cannot be asked.
     pub(super) fn counts(&self, kind: ObjectKind, epoch: u32, id: &AnyId) -> Result<bool> {
-        let Some(closed) = self.closings.0.get(&epoch) else { return Ok(true) };
+        let closings = self.closings();
+        let Some(closed) = closings.0.get(&epoch) else { return Ok(true) };
         match kind {
             ObjectKind::Session => Ok(false),
             // Named by the keyring, by its hash.
@@ -109,7 +124,7 @@ impl Objects {
 
     /// Fails if an object was met of which nobody can tell whether it is valid: who writes would rely on it.
     pub(super) fn knows_what_is_valid(&self) -> Result<()> {
-        for (epoch, closed) in &self.closings.0 {
+        for (epoch, closed) in &self.closings().0 {
             if let Valid::Unknown(why) = &*lock(&closed.valid) {
                 return Err(RepoError::Damaged {
                     object: format!("the record of what is valid under epoch {epoch}"),

@@ -9,6 +9,7 @@ mod forget;
 mod index;
 mod keychain;
 mod keycopies;
+mod late;
 pub mod lease;
 mod metacache;
 mod names;
@@ -45,7 +46,7 @@ pub use reader::noun;
 pub use relist::{Relisting, WholePack, packs_of};
 pub use replace::Replaced;
 pub use run::Ending;
-pub use session::{Announced, Usable, Who, program};
+pub use session::{Announced, Standing, Usable, Who, program};
 pub use world::SystemChance;
 pub use writer::{Added, Flushed, Writer};
 
@@ -167,7 +168,8 @@ impl Repository {
         let (view, first_sync) = IndexView::open(&cache_dir.join("index"), keys.current())?;
         let meta_cache = Some(MetaCache::open(&cache_dir.join("meta"))?);
         let small = SmallCache::open(&cache_dir.join(SMALL))?;
-        let (closings, watch, seen) = (Closings::of(&keychain.keyring), keychain.watch(), Mutex::default());
+        let (closings, watch) = (Arc::new(Closings::of(&keychain.keyring)).into(), keychain.watch());
+        let seen = Mutex::default();
         let objects = Arc::new(Objects { store, repository, keys, chance, closings, watch, small, seen });
         let mut opened = Repository {
             objects,
@@ -237,7 +239,9 @@ impl Repository {
                 lease::remove(&self.objects, &open.id)?;
             }
         }
-        self.keychain.close(self.objects.store(), again, self.objects.chance())
+        let mut closed = self.keychain.close(self.objects.store(), again, self.objects.chance())?;
+        closed.listed_anew = self.list_what_came_late()?;
+        Ok(closed)
     }
 
     /// Where the local view and the copies of metadata are.

@@ -1,6 +1,6 @@
 //! Objects by their ids: what is read is what its name says, what is written is durable.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::closings::Closings;
 use super::error::{RepoError, Result};
@@ -36,7 +36,7 @@ pub struct Objects {
     pub(super) repository: RepositoryId,
     pub(super) keys: Keyset,
     pub(super) chance: Box<dyn Chance>,
-    pub(super) closings: Closings,
+    pub(super) closings: RwLock<Arc<Closings>>,
     pub(super) watch: KeyWatch,
     /// Copies of small objects.
     pub(super) small: SmallCache,
@@ -88,6 +88,15 @@ impl Objects {
         opened.decode().map(|value| (value, epoch)).map_err(|error| RepoError::malformed(&name, error))
     }
 
+    /// The `T` named `id`, which appeared under a closed epoch: for whoever looks into what it claims, and believes
+    /// none of it.
+    pub(super) fn get_refused<T: Record>(&self, id: &Id<T::Mark>) -> Result<T> {
+        let name = names::of::<T>(id);
+        let sealed = Sealed::<T>::claimed(get_named(self.store(), &name, id, max_len::<T>())?);
+        let opened = self.object_keys().open(&sealed).map_err(|error| RepoError::unopened(&name, error))?;
+        opened.decode().map_err(|error| RepoError::malformed(&name, error))
+    }
+
     /// Refuses an authentic object that appeared under a closed epoch. Gives its epoch.
     pub fn refuse_late<T: Record>(&self, id: &Id<T::Mark>, sealed: &Sealed<T>) -> Result<u32> {
         let name = names::of::<T>(id);
@@ -100,9 +109,12 @@ impl Objects {
 
     /// Fails if an epoch began since the repository was opened: what is sealed under the one that this program
     /// knows may come too late. For whoever has just put something that says that it is at work, or that no
-    /// session stands for.
+    /// session stands for. If only an older epoch was closed since, what is refused under it is refused from here on.
     pub fn no_epoch_began(&self) -> Result<()> {
-        self.watch.no_epoch_began(self.store())
+        if let Some(keyring) = self.watch.no_epoch_began(self.store())? {
+            self.adopt_closings(&keyring);
+        }
+        Ok(())
     }
 
     /// Seals `value` and stores it durably.

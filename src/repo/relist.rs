@@ -90,8 +90,8 @@ impl<'r> Relisting<'r> {
             self.put_if_there(last)?;
         }
         // As in D8: what was just put may have come too late to replace anything.
-        if !replaced.is_empty() && !self.session.is_there()? {
-            return Err(taken_for_dead());
+        if !replaced.is_empty() {
+            self.session.must_be_there("nothing was removed")?;
         }
         for id in replaced {
             self.repository.objects().delete::<Segment>(id)?;
@@ -101,10 +101,8 @@ impl<'r> Relisting<'r> {
     }
 
     fn put_if_there(&mut self, replaces: &[IndexId]) -> Result<()> {
-        if !replaces.is_empty() && !self.session.is_there()? {
-            return Err(taken_for_dead());
-        }
         if !replaces.is_empty() {
+            self.session.must_be_there("nothing was removed")?;
             // A segment that is sealed under keys that began meanwhile only looked damaged.
             self.repository.objects().no_epoch_began()?;
         }
@@ -132,12 +130,6 @@ impl<'r> Relisting<'r> {
         self.written += 1;
         Ok(())
     }
-}
-
-fn taken_for_dead() -> RepoError {
-    RepoError::Conflict(
-        "this run was paused so long that another took it for dead; nothing was removed, run it again".into(),
-    )
 }
 
 fn too_many() -> RepoError {

@@ -62,12 +62,7 @@ impl Repository {
         merge.put(&replaces)?;
         // Looked at again after it was put: whoever took this session for dead may have closed the epoch that it is
         // sealed under, and then it replaces nothing (format-spec, "Closing").
-        if !session.is_there()? {
-            return Err(RepoError::Conflict(
-                "this run was paused so long that another took it for dead; no index segment was removed, run it again"
-                    .into(),
-            ));
-        }
+        session.must_be_there("no index segment was removed")?;
         let written = merge.written;
         for id in &replaces {
             self.objects().delete::<Segment>(id)?;

@@ -13,7 +13,7 @@ use crate::format::control::{Label, Lineage, Run, RunStatus, Signature, Snapshot
 use crate::format::extras::Extras;
 use crate::format::limits::{RECORDED_MAX, TROUBLES_MAX};
 use crate::format::tree::Time;
-use crate::id::{SessionId, SnapshotId};
+use crate::id::{RunId, SessionId, SnapshotId};
 
 /// Heads that a writer records beside its own snapshots: what one run does not name, others do.
 const HEADS_RECORDED: usize = 1024;
@@ -38,22 +38,23 @@ impl Ending {
     }
 }
 
-/// Puts the report of a run that committed snapshots: one, or as many as take them all.
+/// Puts the report of a run that committed snapshots: one, or as many as take them all. Gives their ids.
 pub(super) fn put(
     objects: &Objects,
     session: SessionId,
     host: &str,
     committed: &[SnapshotId],
     ending: &Ending,
-) -> Result<()> {
+) -> Result<Vec<RunId>> {
     if committed.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
+    let mut put = Vec::new();
     let others = heads(objects, committed)?;
     let troubles = ending.troubles.iter().take(TROUBLES_MAX).map(|trouble| Label::truncated(trouble));
     let troubles: Vec<Label> = troubles.collect();
     for own in committed.chunks(RECORDED_MAX - HEADS_RECORDED) {
-        objects.put(&Run {
+        let run = Run {
             session,
             lineage: Lineage::default(),
             host: Label::truncated(host),
@@ -66,9 +67,10 @@ pub(super) fn put(
             summary: ending.summary,
             signature: Signature::default(),
             extras: Extras::default(),
-        })?;
+        };
+        put.push(objects.put(&run)?.id());
     }
-    Ok(())
+    Ok(put)
 }
 
 fn recorded(mut ids: Vec<SnapshotId>) -> Ascending<SnapshotId, RECORDED_MAX> {

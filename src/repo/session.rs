@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::error::{RepoError, Result};
+use super::keychain::KeyStanding;
 use super::objects::Objects;
 use super::{lease, names};
 use crate::format::Structure;
@@ -15,7 +16,7 @@ use crate::format::codec::{Ascending, Bytes};
 use crate::format::control::{Condemned, PROCESS_TAG, Session, SessionKind};
 use crate::format::extras::{Extra, Extras};
 use crate::format::limits::CONDEMNED_MAX;
-use crate::id::{CondemnedId, PackId, SessionId};
+use crate::id::{BlobId, CondemnedId, PackId, SessionId};
 use crate::storage::StoreError;
 
 /// How often a lease is rewritten. Others take a session for dead when its lease has not changed for
@@ -39,12 +40,38 @@ pub struct Announced {
     beat: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
+/// How it stands with a session that looks for its own announcement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// All is as it was.
+    Stands,
+    /// The announcement is gone: someone took the session for dead.
+    TakenForDead,
+    /// The keys that it writes under were taken back, or an epoch was closed and what was looked up may count
+    /// no longer.
+    KeysChanged,
+}
+
+impl Standing {
+    /// An error, unless all is as it was.
+    pub fn or_conflict(self, left: &str) -> Result<()> {
+        let why = match self {
+            Standing::Stands => return Ok(()),
+            Standing::TakenForDead => "this run was paused so long that another took it for dead",
+            Standing::KeysChanged => "the keys of this repository were changed while this ran",
+        };
+        Err(RepoError::Conflict(format!("{why}; {left}, run it again")))
+    }
+}
+
 /// The packs that a session may rely on: listed after it had announced itself, and in no condemned
 /// record that it listed after that. Lives in memory, never in a cache.
 #[derive(Debug, Default, Clone)]
 pub struct Usable {
     packs: HashMap<PackId, u64>,
     condemned: HashMap<PackId, u64>,
+    /// Blobs that packs were found not to hold, whatever is said of them.
+    unfounded: HashSet<(PackId, BlobId)>,
 }
 
 impl Usable {
@@ -65,6 +92,22 @@ impl Usable {
     /// Whether `pack` may be relied on; one that is not as long as the index says was cut.
     pub fn contains(&self, pack: &PackId, len: u64) -> bool {
         self.packs.get(pack) == Some(&len)
+    }
+
+    /// Whether `pack` may be relied on for this blob, which the index says that it holds.
+    pub fn holds(&self, pack: &PackId, len: u64, id: &BlobId) -> bool {
+        self.contains(pack, len) && !self.unfounded.contains(&(*pack, *id))
+    }
+
+    /// From here on `pack` is not relied on for this blob: it was found not to hold it.
+    pub fn disbelieve(&mut self, pack: PackId, id: BlobId) {
+        self.unfounded.insert((pack, id));
+    }
+
+    /// Takes what was listed later, and goes on disbelieving what was found out.
+    pub fn replace_by(&mut self, listed: Usable) {
+        let unfounded = std::mem::take(&mut self.unfounded);
+        *self = Usable { unfounded, ..listed };
     }
 
     /// The packs that were listed and are not condemned, with their lengths in the store.
@@ -118,9 +161,7 @@ fn heeded(objects: &Objects) -> Result<Vec<CondemnedId>> {
 impl Announced {
     /// Announces a session and learns what it may rely on. The order of these steps is the protocol's.
     pub fn announce(objects: &Arc<Objects>, kind: SessionKind, who: &Who) -> Result<Self> {
-        let seen = heeded(objects)?;
-        let seen = Ascending::new(seen).map_err(|_| too_many_condemned())?;
-        let mut announced = Self::put(objects, kind, who, seen)?;
+        let mut announced = Self::put(objects, kind, who, seen_of(heeded(objects)?))?;
         // After the announcement: whoever closes our epoch has seen it, or we see what he did before.
         objects.no_epoch_began()?;
         announced.look_again()?;
@@ -155,7 +196,7 @@ impl Announced {
 
     /// Lists anew what may be relied on.
     pub fn look_again(&mut self) -> Result<()> {
-        self.usable = Usable::list(&self.objects)?;
+        self.usable.replace_by(Usable::list(&self.objects)?);
         Ok(())
     }
 
@@ -174,20 +215,35 @@ impl Announced {
         &mut self.usable
     }
 
-    /// Whether the announcement is still there, and the keyring that this session writes under. If it is not,
-    /// someone took this session for dead, and what it relied on may be gone.
+    /// Whether all is still there that this session stands on. If it is not, what it relied on may be gone.
     pub fn is_there(&self) -> Result<bool> {
-        Ok(self.is_announced()? && self.objects.watch.is_keyring_there(self.objects.store())?)
+        Ok(self.standing()? == Standing::Stands)
     }
 
-    /// Whether the announcement is still there. Enough where [`is_there`](Self::is_there) is asked once more before
-    /// what is put now counts.
+    /// What this session stands on: its announcement, the keyring that it writes under, and what it knows of closed
+    /// epochs.
+    pub fn standing(&self) -> Result<Standing> {
+        if !self.is_announced()? {
+            return Ok(Standing::TakenForDead);
+        }
+        Ok(match self.objects.watch.standing(self.objects.store())? {
+            KeyStanding::Hold => Standing::Stands,
+            KeyStanding::TakenBack | KeyStanding::EpochClosed => Standing::KeysChanged,
+        })
+    }
+
+    /// Whether the announcement is there. If it is not, someone took this session for dead.
     pub fn is_announced(&self) -> Result<bool> {
         match self.objects.store().len(&names::of::<Session>(&self.id)) {
             Ok(_) => Ok(true),
             Err(StoreError::NotFound { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// An error, unless all is still there that this session stands on; `left` says what was done or left undone.
+    pub fn must_be_there(&self, left: &str) -> Result<()> {
+        self.standing()?.or_conflict(left)
     }
 
     fn withdraw(&mut self) -> Result<()> {
@@ -224,8 +280,10 @@ fn said_of_itself() -> Extras {
     Extras::new(extras.into_iter().collect()).expect("one extra fits")
 }
 
-fn too_many_condemned() -> RepoError {
-    RepoError::Refused("too many condemned records wait for deletion; run prune first".into())
+/// As many of these records as an announcement holds. The others are heeded too (A4), and wait for this session.
+fn seen_of(mut heeded: Vec<CondemnedId>) -> Ascending<CondemnedId, CONDEMNED_MAX> {
+    heeded.truncate(CONDEMNED_MAX);
+    Ascending::new(heeded).expect("they were listed in order, each once, and are no more than fit")
 }
 
 /// The name and version of this program, as objects record it.
@@ -248,4 +306,22 @@ fn keep_alive(objects: Arc<Objects>, id: SessionId) -> (Sender<()>, JoinHandle<(
         }
     });
     (stop, thread)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_condemned_records_than_an_announcement_holds_keep_nobody_from_announcing_himself() {
+        let id = |number: u32| {
+            let mut bytes = [0; 32];
+            bytes[..4].copy_from_slice(&number.to_be_bytes());
+            CondemnedId::from_bytes(bytes)
+        };
+        let all: Vec<CondemnedId> = (0..CONDEMNED_MAX as u32 + 5).map(id).collect();
+        let seen = seen_of(all.clone());
+        assert_eq!(&seen[..], &all[..CONDEMNED_MAX]);
+        assert_eq!(&seen_of(all[..3].to_vec())[..], &all[..3]);
+    }
 }

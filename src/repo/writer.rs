@@ -7,16 +7,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::error::{RepoError, Result};
 use super::objects::Durable;
-use super::packer::{Packer, StoredPack};
+use super::packer::{Packer, StoredPack, segment_of};
 use super::run::{self, Ending};
 use super::session::{Announced, Who};
-use super::{Repository, walk};
-use crate::format::codec::Ascending;
-use crate::format::control::{Lineage, SessionKind, Signature, Snapshot};
-use crate::format::extras::Extras;
+use super::{Location, Repository, walk};
+use crate::format::control::{Run, SessionKind, Snapshot};
 use crate::format::limits::SEGMENT_PACKS_MAX;
-use crate::format::pack::{BlobHeader, BlobKind, Placed};
-use crate::format::segment::{BlobRecord, PackClass, PackRecord, Segment, SegmentHeader};
+use crate::format::pack::{BlobHeader, BlobKind};
+use crate::format::segment::PackClass;
 use crate::id::{BlobId, IndexId, PackId, SessionId, SnapshotId};
 
 /// Blobs that are in packs but in no segment yet; more are written out, so that memory stays bounded
@@ -26,6 +24,9 @@ const UNINDEXED_MAX: usize = 1 << 17;
 /// Bytes of packs that are in no segment yet; more are written out. A process that is killed loses what
 /// no segment lists: at most so much is read and stored again.
 const UNINDEXED_BYTES_MAX: u64 = 4 << 30;
+
+/// What is said when a session does not stand any more.
+const NO_SNAPSHOT: &str = "no snapshot was made";
 
 /// Writes to a repository, under one session.
 pub struct Writer<'r> {
@@ -123,7 +124,7 @@ impl<'r> Writer<'r> {
         if lock(&self.taken).contains(id) {
             return Ok(true);
         }
-        let look = || self.repository.view().lies_in(id, |pack, len| self.relies_on(pack, len));
+        let look = || self.repository.view().lies_in(id, |pack, len| self.relies_on(pack, len, id));
         match look() {
             // The local view is damaged, not the repository: it is built anew, and says what it should.
             Err(RepoError::Local { .. }) => {
@@ -134,8 +135,14 @@ impl<'r> Writer<'r> {
         }
     }
 
-    fn relies_on(&self, pack: &PackId, len: u64) -> bool {
-        self.session.usable().contains(pack, len) || lock(&self.own).get(pack) == Some(&len)
+    /// Whether this writer has put one of these packs itself.
+    pub fn has_put(&self, locations: &[Location]) -> bool {
+        let own = lock(&self.own);
+        locations.iter().any(|location| own.get(&location.pack) == Some(&location.pack_len))
+    }
+
+    fn relies_on(&self, pack: &PackId, len: u64, id: &BlobId) -> bool {
+        self.session.usable().holds(pack, len, id) || lock(&self.own).get(pack) == Some(&len)
     }
 
     /// Stores the blob `id` if it is not there. Of those who ask while it is not, one is told to `make` it:
@@ -247,7 +254,8 @@ impl<'r> Writer<'r> {
         if matches!(self.session.is_there(), Ok(true)) {
             return Ok(id);
         }
-        // A prune took this session for dead and may have deleted what the snapshot relies on (B8).
+        // A prune took this session for dead and may have deleted what the snapshot relies on, or an epoch was closed
+        // and what it relies on counts no longer (B8).
         self.keep_if(id, |writer| writer.look_up_again(&snapshot))
     }
 
@@ -276,7 +284,7 @@ impl<'r> Writer<'r> {
     fn commit_anew(&mut self, flushed: &Flushed, snapshot: Snapshot) -> Result<SnapshotId> {
         self.look_up_again(&snapshot)?;
         let id = self.put_snapshot(flushed, snapshot)?;
-        self.keep_if(id, |writer| if writer.session.is_there()? { Ok(()) } else { Err(taken_for_dead()) })
+        self.keep_if(id, |writer| writer.session.must_be_there(NO_SNAPSHOT))
     }
 
     /// The snapshot if `certain`; otherwise it is deleted.
@@ -294,13 +302,12 @@ impl<'r> Writer<'r> {
     fn look_up_again(&mut self, snapshot: &Snapshot) -> Result<()> {
         let session = Announced::announce(self.repository.objects_arc(), self.kind, &self.who)?;
         self.repository.refresh_index()?;
+        self.repository.objects().knows_what_is_valid()?;
         walk::every_blob(self.repository, &snapshot.root, &mut |_, id| {
             let usable = self.repository.view().lies_in(id, |pack, len| session.usable().contains(pack, len))?;
-            if usable { Ok(()) } else { Err(taken_for_dead()) }
+            if usable { Ok(()) } else { Err(relied_on_what_is_gone()) }
         })?;
-        if !session.is_there()? {
-            return Err(taken_for_dead());
-        }
+        session.must_be_there(NO_SNAPSHOT)?;
         // What the old session put is in the listing of the new one, or is gone.
         lock(&self.own).clear();
         self.data = packer(self.repository, session.id(), PackClass::Data);
@@ -316,13 +323,31 @@ impl<'r> Writer<'r> {
     /// is that `check` would notice if one vanished, and that a prune which found a hole in one would call it
     /// unconfirmed; so what they take the place of should stay.
     pub fn finish(self, ending: &Ending) -> Result<bool> {
-        self.flush()?;
-        let objects = self.repository.objects();
-        let put = run::put(objects, self.session.id(), &self.who.host, &self.committed, ending);
-        if let Err(error) = &put {
+        let flushed = self.flush();
+        // What was committed before is good, whatever became of what came after it.
+        let reported = self.report(ending);
+        flushed?;
+        if let Err(error) = &reported {
             tracing::warn!("the snapshots are good, but the report of this run could not be stored: {error}");
         }
-        Ok(put.is_ok())
+        Ok(reported.is_ok())
+    }
+
+    fn report(&self, ending: &Ending) -> Result<()> {
+        let objects = self.repository.objects();
+        let put = run::put(objects, self.session.id(), &self.who.host, &self.committed, ending)?;
+        if put.is_empty() {
+            return Ok(());
+        }
+        // While no epoch began, ours is not closed. After that it waits for whoever is announced; of one who was taken
+        // for dead the report may have come too late, and then it says nothing.
+        match objects.no_epoch_began() {
+            Err(error) if !matches!(self.session.is_announced(), Ok(true)) => {
+                put.iter().try_for_each(|id| objects.delete::<Run>(id))?;
+                Err(error)
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -339,38 +364,10 @@ fn packer(repository: &Repository, session: SessionId, class: PackClass) -> Pack
     Packer::new(repository.objects(), repository.meta_cache(), session, class, target_len)
 }
 
-fn taken_for_dead() -> RepoError {
+fn relied_on_what_is_gone() -> RepoError {
     RepoError::Conflict(
-        "this run was paused so long that a prune took it for dead and removed what it relied on; no snapshot was made, run it again".into(),
+        "this run was paused so long that a prune took it for dead, or keys were changed, and what it relied on is gone; no snapshot was made, run it again".into(),
     )
-}
-
-fn segment_of(session: SessionId, packs: &[StoredPack]) -> Segment {
-    let mut ids: Vec<PackId> = packs.iter().map(|pack| pack.id.id()).collect();
-    ids.sort_unstable();
-    let number = |id: &PackId| ids.binary_search(id).map_or(u32::MAX, |at| at as u32);
-    let records = packs.iter().flat_map(|pack| {
-        let pack_number = number(&pack.id.id());
-        pack.blobs.iter().map(move |placed: &Placed| BlobRecord { placed: *placed, pack: pack_number })
-    });
-    let records = records.collect();
-    let packs = packs.iter().map(|pack| PackRecord {
-        id: pack.id.id(),
-        len: pack.len,
-        class: pack.class,
-        blobs: pack.count,
-        retain_until: 0,
-    });
-    let header = SegmentHeader {
-        session,
-        lineage: Lineage::default(),
-        replaces: Ascending::default(),
-        packs: Ascending::new(packs.collect()).expect("a segment is written before it lists too many packs"),
-        blobs: 0,
-        signature: Signature::default(),
-        extras: Extras::default(),
-    };
-    Segment::new(header, records)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

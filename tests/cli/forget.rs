@@ -141,8 +141,14 @@ fn forgetting_and_pruning_in_one_go_gives_back_the_room() {
     desk.run("backup source --as /source").succeeds();
     let used = || objects(&desk.repository()).values().sum::<u64>();
     let before = used();
-    desk.run("forget --keep-last 1 --prune -n").succeeds().says("would remove 1 snapshot ");
+    let dry = desk.run("forget --keep-last 1 --prune --max-unused 0 -n").succeeds();
+    dry.says("would remove 1 snapshot ").says("remove: nothing in it is needed").says("would free");
     assert_eq!(used(), before);
+    let would = desk.run("forget --json --keep-last 1 --prune --max-unused 0 -n").succeeds().objects().pop().unwrap();
+    assert_eq!((&would["dry_run"], &would["snapshots"]), (&true.into(), &1.into()));
+    assert!(would["packs_to_remove"].as_u64() > Some(0), "{would}");
+    let alone = desk.run("prune --json --max-unused 0 -n").succeeds().objects().pop().unwrap();
+    assert_eq!(alone["packs_to_remove"], 0, "as long as it is there, all of it is needed");
     desk.run("forget --keep-last 1 --prune --max-unused 0").succeeds().says("removed 1 snapshot, kept 1 snapshot");
     assert!(used() + 200_000 < before, "{} of {before}", used());
     desk.run("check --read-data").succeeds();

@@ -150,3 +150,52 @@ fn a_target_that_is_full_ends_the_copy_and_keeps_what_was_committed() {
     copy_all(&scene.store, &into).unwrap();
     assert_all_came(&scene, &into);
 }
+
+fn names(store: &MemoryStore, dir: &str) -> Vec<keepstone::storage::ObjectName> {
+    store.objects().into_keys().filter(|name| name.as_str().starts_with(dir)).collect()
+}
+
+/// Whoever made it may have been taken for dead, and what it relied on removed.
+#[test]
+fn a_copy_that_no_run_reported_is_made_anew() {
+    for make in [|_: &MemoryStore| init(1 << 16), related] {
+        let scene = scene();
+        let into = make(&scene.store);
+        let dies = FaultyStore::new(into.clone())
+            .fault(Fault::Crash, |call| call.verb == Verb::Put && call.name.starts_with("runs/"));
+        assert!(copy_all(&scene.store, &dies).is_err());
+        assert_eq!((snapshots_in(&into), names(&into, "runs/").len()), (3, 0));
+        let before: Vec<_> = copied(&into).into_values().collect();
+        for dir in ["sessions/", "packs/", "index/"] {
+            names(&into, dir).iter().for_each(|name| drop(into.remove(name)));
+        }
+
+        let report = copy_all(&scene.store, &into).unwrap();
+
+        assert_eq!((report.copied.len(), report.already_there.len()), (3, 0));
+        assert_eq!(snapshots_in(&into), 3, "those that may have holes are forgotten");
+        assert!(copied(&into).values().all(|copy| !before.contains(copy)));
+        assert_all_came(&scene, &into);
+    }
+}
+
+#[test]
+fn what_was_copied_before_the_target_failed_is_reported() {
+    let scene = scene();
+    let into = init(1 << 16);
+    let committed = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let failing = FaultyStore::new(into.clone()).rule(move |call| {
+        let is_snapshot = call.verb == Verb::Put && call.name.starts_with("snapshots/");
+        let was = committed.fetch_or(is_snapshot, std::sync::atomic::Ordering::Relaxed);
+        (was && call.verb.changes() && call.verb != Verb::Delete && !call.name.starts_with("runs/"))
+            .then_some(Fault::Fail)
+    });
+
+    assert!(matches!(copy_all(&scene.store, &failing), Err(RepoError::Store(_))));
+
+    assert_eq!((snapshots_in(&into), names(&into, "runs/").len()), (1, 1));
+    let first: Vec<_> = copied(&into).into_values().collect();
+    let report = copy_all(&scene.store, &into).unwrap();
+    assert_eq!(report.already_there.iter().map(|(_, copy)| *copy).collect::<Vec<_>>(), first);
+    assert_all_came(&scene, &into);
+}

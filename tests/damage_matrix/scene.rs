@@ -13,7 +13,7 @@ use keepstone::ops::progress::WorkCounters;
 use keepstone::ops::repair::{self, IndexReport, PacksReport, SnapshotsReport, Step};
 use keepstone::ops::snapshots::{Spot, find_path};
 use keepstone::repo::{self, CacheDir, RepoError, Repository, SystemChance};
-use keepstone::storage::{MemoryStore, ObjectName};
+use keepstone::storage::{MemoryStore, ObjectName, Store};
 
 use crate::stored::{self, About, Files, commit, files, init, noise, run, try_open};
 
@@ -224,6 +224,22 @@ impl Scene {
         lost
     }
 
+    /// Files that come back neither out of their snapshots nor out of those that were made of these, as
+    /// `snapshot:/path`.
+    pub fn lost_for_good(&self, repository: &Repository) -> BTreeSet<String> {
+        let mut lost = self.lost(repository);
+        let made = repository.objects().list::<Snapshot>().unwrap().into_iter().filter_map(|id| {
+            let snapshot = repository.objects().get::<Snapshot>(&id).ok()?;
+            Some((repair::made_from(&snapshot)?, id))
+        });
+        for (original, made) in made.collect::<Vec<_>>() {
+            for path in self.kept(repository, &original, &made).0 {
+                lost.remove(&path);
+            }
+        }
+        lost
+    }
+
     /// How the paths of the snapshot with this name begin.
     pub fn number_of(&self, name: &ObjectName) -> String {
         let id: SnapshotId = repo::id_of(name).unwrap();
@@ -307,7 +323,7 @@ fn left_behind(started: Time) -> Session {
 }
 
 /// The repository, with whichever password opens it.
-pub fn opened(store: MemoryStore) -> Option<Repository> {
+pub fn opened(store: impl Store + Clone + 'static) -> Option<Repository> {
     [stored::PASSWORD, OTHER_PASSWORD].into_iter().find_map(|password| {
         Repository::open(Box::new(store.clone()), password, &CacheDir::Temporary, Box::new(SystemChance)).ok()
     })
@@ -323,27 +339,28 @@ pub fn check_all(repository: &mut Repository) -> (CheckReport, Vec<Finding>) {
 }
 
 fn with_listener<T>(
-    store: &MemoryStore,
+    store: &(impl Store + Clone + 'static),
     steps: &Mutex<Vec<Step>>,
     work: impl FnOnce(&mut Repository, &repair::Listener<'_>) -> Result<T, RepoError>,
 ) -> Result<T, RepoError> {
     let counters = WorkCounters::new("objects");
     let on_step = |step: &Step| steps.lock().unwrap().push(step.clone());
     let listener = repair::Listener { counters: &counters, on_step: &on_step, interrupted: &|| false };
-    work(&mut opened(store.clone()).unwrap(), &listener)
+    let Some(mut repository) = opened(store.clone()) else { return Err(RepoError::Missing { what: "it".into() }) };
+    work(&mut repository, &listener)
 }
 
-pub fn repair_index(store: &MemoryStore) -> Result<IndexReport, RepoError> {
+pub fn repair_index(store: &(impl Store + Clone + 'static)) -> Result<IndexReport, RepoError> {
     let options = repair::IndexOptions::default();
     with_listener(store, &Mutex::default(), |repository, listener| repair::index(repository, &options, listener))
 }
 
-pub fn repair_packs(store: &MemoryStore) -> Result<PacksReport, RepoError> {
+pub fn repair_packs(store: &(impl Store + Clone + 'static)) -> Result<PacksReport, RepoError> {
     let options = repair::PacksOptions { read_data: true, ..Default::default() };
     with_listener(store, &Mutex::default(), |repository, listener| repair::packs(repository, &options, listener))
 }
 
-pub fn repair_snapshots(store: &MemoryStore, forget: bool) -> Result<SnapshotsReport, RepoError> {
+pub fn repair_snapshots(store: &(impl Store + Clone + 'static), forget: bool) -> Result<SnapshotsReport, RepoError> {
     let options = repair::SnapshotsOptions { forget, ..Default::default() };
     with_listener(store, &Mutex::default(), |repository, listener| repair::snapshots(repository, &options, listener))
 }

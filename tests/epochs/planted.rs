@@ -10,8 +10,8 @@ use keepstone::ops::progress::WorkCounters;
 use keepstone::ops::prune::{Listener, PruneOptions, Thrift, prune};
 use keepstone::ops::snapshots::{SnapshotFilter, all, resolve};
 use keepstone::repo::lease::PATIENCE;
-use keepstone::repo::{CacheDir, RepoError, Repository, Who, Writer, name_of, pack_name, program};
-use keepstone::storage::Store;
+use keepstone::repo::{CacheDir, RepoError, Repository, Who, Writer, name_of, program};
+use keepstone::storage::{FaultyStore, Verb};
 use tempfile::TempDir;
 
 use super::scene::{Scene, checked, close, read_back, rotate, saved, scene, snapshot_of};
@@ -122,26 +122,33 @@ fn a_planted_condemnation_condemns_nothing() {
 }
 
 #[test]
-fn a_prune_that_still_believes_a_planted_condemnation_waits_for_whoever_does_not() {
+fn a_prune_that_still_believes_a_planted_condemnation_deletes_nothing() {
     let scene = scene();
     let holder = open(scene.store.clone());
     rotate(&scene.store);
-    let before_the_closing = open(scene.store.clone());
-    assert_eq!(close(&scene.store).epochs, [1]);
-    let packs = holder.view().packs().len() as u64;
-    holder.objects().put(&condemnation(&holder)).unwrap();
-    let after_it = open(scene.store.clone());
-    let writer = Writer::begin(&after_it, SessionKind::Backup, &Who::default()).unwrap();
+    let spent = std::sync::atomic::AtomicBool::new(false);
+    let below = scene.store.clone();
+    // After it had looked for new keys when it announced itself.
+    let watched = FaultyStore::new(scene.store.clone()).rule(move |call| {
+        let is_it = call.verb == Verb::List && call.name == "packs";
+        if is_it && !spent.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            assert_eq!(close(&below).epochs, [1]);
+            holder.objects().put(&condemnation(&holder)).unwrap();
+            let writer = Writer::begin(&open(below.clone()), SessionKind::Backup, &Who::default()).map(drop);
+            writer.unwrap();
+        }
+        None
+    });
+    let before = scene.store.objects().into_keys().filter(|name| name.as_str().starts_with("packs/")).count();
 
     let options = PruneOptions { who: Who::default(), thrift: Thrift::default(), patience: PATIENCE };
     let listener = Listener { counters: &WorkCounters::new("nodes"), interrupted: &|| false, on_plan: &|_| () };
-    let report = prune(&before_the_closing, &options, &listener).unwrap();
+    let ended = prune(&open(watched), &options, &listener);
 
-    assert_eq!((report.waiting_packs, report.deleted.packs), (packs, 0));
-    assert_eq!(report.waiting_for[0].id, writer.session().id());
-    let relied_on = writer.session().usable().packs();
-    assert!(!relied_on.is_empty());
-    assert!(relied_on.keys().all(|pack| scene.store.len(&pack_name(pack)).is_ok()));
+    assert!(matches!(ended, Err(RepoError::Conflict(_))), "{ended:?}");
+    let after = scene.store.objects().into_keys().filter(|name| name.as_str().starts_with("packs/")).count();
+    assert_eq!(before, after);
+    assert_eq!(read_back(&open(scene.store.clone()), &scene.root), scene.files);
 }
 
 #[test]

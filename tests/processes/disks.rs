@@ -13,9 +13,11 @@ struct Disk {
     kind: &'static str,
 }
 
-fn run(words: &[&str]) {
+/// Runs a command that succeeds, and gives what it says.
+pub fn run(words: &[&str]) -> String {
     let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 impl Disk {
@@ -81,7 +83,7 @@ impl Drop for Small {
 }
 
 /// Backs up something, forgets half of it, and leaves a prune something to do.
-fn with_garbage(house: &House, round: u64) {
+pub fn with_garbage(house: &House, round: u64) {
     let numbers = || (100 * round)..(100 * round + 12);
     let (all, half) = (content(numbers(), 300_000), content(numbers().filter(|number| number % 2 == 0), 300_000));
     for (kept, is_kept) in [(all, false), (half, true)] {

@@ -147,6 +147,12 @@ pub fn content(numbers: impl Iterator<Item = u64>, len: usize) -> Content {
     numbers.map(|number| (format!("{number}"), bytes(number))).collect()
 }
 
+/// How many files are in a directory and below.
+pub fn count(directory: &Path) -> usize {
+    let entries = fs::read_dir(directory).map(|entries| entries.flatten().collect::<Vec<_>>()).unwrap_or_default();
+    entries.iter().map(|entry| if entry.path().is_dir() { count(&entry.path()) } else { 1 }).sum()
+}
+
 /// Numbers from a seed.
 pub struct Numbers(pub u64);
 

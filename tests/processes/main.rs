@@ -4,5 +4,6 @@
 
 mod crowd;
 mod disks;
+mod failing;
 mod house;
 mod paused;

@@ -8,6 +8,7 @@ mod support;
 mod cast;
 mod crashes;
 mod hostile;
+mod lying;
 mod packs;
 mod scene;
 mod schedules;

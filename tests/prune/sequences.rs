@@ -1,13 +1,15 @@
-//! Long random sequences: several machines back up, forget and prune, die in the middle, and now and then the disk spoils
-//! something, which is then repaired. Against a plain map: snapshot, what was backed up.
+//! Long random sequences: several machines back up, forget and prune, copy to a second repository, die in the middle, and
+//! now and then the disk spoils something, which is then repaired. Against plain maps: snapshot, what was backed up.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
 use keepstone::id::SnapshotId;
+use keepstone::ops::copy::{self, CopyReport};
 use keepstone::ops::progress::WorkCounters;
 use keepstone::ops::repair;
-use keepstone::repo::Repository;
+use keepstone::ops::snapshots::{Listing, all};
+use keepstone::repo::{Argon2Profile, RepoError, Repository, SystemChance, init_related};
 use keepstone::storage::{FaultyStore, MemoryStore, ObjectName};
 use tempfile::TempDir;
 
@@ -29,6 +31,9 @@ struct Machine {
 struct Sequence {
     numbers: Numbers,
     store: MemoryStore,
+    /// The repository that is copied to, and what was promised there.
+    second: MemoryStore,
+    promised_there: Promised,
     machines: Vec<Machine>,
     promised: Promised,
     story: Vec<String>,
@@ -40,27 +45,44 @@ impl Sequence {
         let machine = |_| Machine { cache: scratch(), files: files(0..6, 2500) };
         let machines = (0..3).map(machine).collect();
         make(&store);
-        Sequence { numbers: Numbers::new(seed), store, machines, promised: Promised::default(), story: Vec::new() }
+        let second = second_beside(&store, seed.is_multiple_of(2));
+        let (promised, promised_there) = (Promised::default(), Promised::default());
+        let numbers = Numbers::new(seed);
+        Sequence { numbers, store, second, promised_there, machines, promised, story: Vec::new() }
     }
 
     /// Opens the repository on a machine, which may be about to die.
     fn open_on(&mut self, machine: usize) -> Option<Repository> {
-        let mut store = FaultyStore::new(self.store.clone());
-        if self.numbers.chance(25) {
-            let calls = self.numbers.below(90);
-            self.story.push(format!("  (it dies after {calls} calls)"));
-            store = store.crash_after(calls);
-        }
+        let store = self.mortal(self.store.clone());
         try_open(store, self.machines[machine].cache.path()).ok()
+    }
+
+    /// The same of the second.
+    fn open_second_on(&mut self, machine: usize) -> Option<Repository> {
+        let store = self.mortal(self.second.clone());
+        try_open(store, self.machines[machine].cache.path()).ok()
+    }
+
+    fn mortal(&mut self, store: MemoryStore) -> FaultyStore {
+        let store = FaultyStore::new(store);
+        if !self.numbers.chance(25) {
+            return store;
+        }
+        let calls = self.numbers.below(90);
+        self.story.push(format!("  (it dies after {calls} calls)"));
+        store.crash_after(calls)
     }
 
     fn step(&mut self) {
         let machine = self.numbers.below(3) as usize;
         let (name, deed): (&str, fn(&mut Self, usize)) = match self.numbers.below(100) {
-            0..40 => ("backs up", Self::back_up),
-            40..62 => ("forgets", Self::forget),
-            62..85 => ("prunes", Self::prune),
-            85..92 => ("begins with an empty cache", |this, machine| this.machines[machine].cache = scratch()),
+            0..36 => ("backs up", Self::back_up),
+            36..52 => ("forgets", Self::forget),
+            52..70 => ("prunes", Self::prune),
+            70..81 => ("copies", Self::copy),
+            81..84 => ("forgets a copy", Self::forget_there),
+            84..88 => ("prunes copies", Self::prune_there),
+            88..93 => ("begins with an empty cache", |this, machine| this.machines[machine].cache = scratch()),
             _ => ("finds something spoilt", Self::spoil),
         };
         self.story.push(format!("{machine} {name}"));
@@ -95,14 +117,56 @@ impl Sequence {
     fn prune(&mut self, machine: usize) {
         if let Some(repository) = self.open_on(machine) {
             let ended = try_prune(&repository, &impatient());
-            let is_damage = matches!(ended, Err(keepstone::repo::RepoError::Damaged { .. }));
-            assert!(!is_damage, "{ended:?}");
+            assert!(!matches!(ended, Err(RepoError::Damaged { .. })), "{ended:?}");
+        }
+    }
+
+    /// Copies all there is. What is promised of a snapshot is promised of its copy, also if the copy was there before.
+    fn copy(&mut self, machine: usize) {
+        let before = self.story.len();
+        let Some(from) = self.open_on(machine) else { return };
+        let Some(into) = self.open_second_on(machine) else { return };
+        let nobody_dies = self.story.len() == before;
+        let Ok(Listing { snapshots, .. }) = all(&from) else { return };
+        let counters = WorkCounters::new("entries");
+        let listener = copy::Listener { counters: &counters, on_failure: &|_, _| (), interrupted: &|| false };
+        match copy::copy(&from, &into, &snapshots, &thrifty().who, &listener) {
+            Ok(report) => self.promise_there(&report, nobody_dies),
+            Err(error) => assert!(!nobody_dies, "{error}"),
+        }
+    }
+
+    fn promise_there(&mut self, report: &CopyReport, nobody_dies: bool) {
+        let is_promised = |id: &SnapshotId| self.promised.0.contains_key(id);
+        let failed: Vec<_> = report.failed.iter().filter(|(id, _)| is_promised(id)).collect();
+        assert!(!nobody_dies || failed.is_empty(), "{failed:?}");
+        for (original, copy) in report.copied.iter().chain(&report.already_there) {
+            if let Some(source) = self.promised.0.get(original) {
+                let files = MemorySource { files: source.files.clone(), ..Default::default() };
+                self.promised_there.0.insert(*copy, files);
+            }
+        }
+    }
+
+    fn forget_there(&mut self, machine: usize) {
+        let ids: Vec<SnapshotId> = self.promised_there.0.keys().copied().collect();
+        let Some(id) = ids.get(self.numbers.below(ids.len().max(1) as u64) as usize) else { return };
+        let Some(repository) = self.open_second_on(machine) else { return };
+        self.promised_there.0.remove(id);
+        // What goes wrong with it is what goes wrong with the store.
+        let _ = repository.forget(&[*id], &thrifty().who, "a test", &|| false);
+    }
+
+    fn prune_there(&mut self, machine: usize) {
+        if let Some(repository) = self.open_second_on(machine) {
+            let ended = try_prune(&repository, &impatient());
+            assert!(!matches!(ended, Err(RepoError::Damaged { .. })), "{ended:?}");
         }
     }
 
     /// One object is altered, cut or lost. What is not named as harmed is whole; and what can be repaired is.
     fn spoil(&mut self, _: usize) {
-        self.clear_away();
+        clear_away(&self.store);
         let kinds = ["packs/", "packs/", "index/", "snapshots/"];
         let names = names(&self.store, kinds[self.numbers.below(4) as usize]);
         let Some(name) = names.get(self.numbers.below(names.len().max(1) as u64) as usize) else { return };
@@ -122,13 +186,6 @@ impl Sequence {
         self.repair();
         self.promised.assert_kept(&self.store);
         assert_sound(&self.store);
-    }
-
-    /// The first prune may take whoever left packs behind for dead only after it had planned; the second knows.
-    fn clear_away(&self) {
-        let cache = scratch();
-        lone_prune(&self.store, cache.path());
-        lone_prune(&self.store, cache.path());
     }
 
     fn spoil_object(&mut self, name: &ObjectName) {
@@ -163,14 +220,37 @@ impl Sequence {
             self.step();
             if step % 8 == 7 {
                 self.promised.assert_kept(&self.store);
+                self.promised_there.assert_kept(&self.second);
             }
         }
-        self.promised.assert_kept(&self.store);
-        assert_sound(&self.store);
-        self.clear_away();
-        self.promised.assert_kept(&self.store);
-        assert_eq!(assert_sound(&self.store).garbage_packs, 0);
+        for (store, promised) in [(&self.store, &self.promised), (&self.second, &self.promised_there)] {
+            promised.assert_kept(store);
+            assert_sound(store);
+            clear_away(store);
+            promised.assert_kept(store);
+            assert_eq!(assert_sound(store).garbage_packs, 0);
+        }
     }
+}
+
+/// The first prune may take whoever left packs behind for dead only after it had planned; the second knows.
+fn clear_away(store: &MemoryStore) {
+    let cache = scratch();
+    lone_prune(store, cache.path());
+    lone_prune(store, cache.path());
+}
+
+/// A second repository, which cuts and names as the first does, or otherwise.
+fn second_beside(store: &MemoryStore, is_related: bool) -> MemoryStore {
+    let second = MemoryStore::new();
+    match is_related {
+        true => {
+            let (first, size) = (fresh(store), 1 << 16);
+            init_related(&second, PASSWORD, "al", size, first.keychain(), Argon2Profile::Cheap, &SystemChance).unwrap();
+        }
+        false => make(&second),
+    }
+    second
 }
 
 impl Drop for Sequence {

@@ -179,8 +179,8 @@ fn finish<S: Source>(
         counters: &counters,
     };
     let result = match backup(&repository, source, &options, &listener) {
-        // Taken for dead by a prune: what was read is known now, so a second run is quick.
-        Err(BackupError::Repository(RepoError::Conflict(why))) => {
+        // Taken for dead by a prune: what was read is known now, so a second run is quick. Standard input is gone.
+        Err(BackupError::Repository(RepoError::Conflict(why))) if !matches!(args.what(), What::Stdin { .. }) => {
             context.note(format!("{why}; running again"));
             backup(&repository, source, &options, &listener)
         }

@@ -16,6 +16,10 @@ pub fn settle(context: &Context, repository: &mut Repository, again: bool) -> Re
     for name in &closed.left_out {
         context.complain(name.as_str(), "it has no readable beginning, and counts for nothing from now on");
     }
+    if closed.listed_anew > 0 {
+        context
+            .note(format!("{} packs are listed anew: a segment that listed them came too late.", closed.listed_anew));
+    }
     if let Some(epoch) = closed.open_from {
         context.note(format!("Epoch {epoch} stays open, because someone may still be writing under its keys:"));
         closed.waits_for.iter().for_each(|at_work| context.note(format!("  {}", who(at_work))));

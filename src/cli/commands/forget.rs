@@ -22,19 +22,19 @@ pub fn run(context: &Context, args: &ForgetArgs) -> Result<Exit, Failure> {
     let policy = args.keep.policy();
     is_meant(args, &policy)?;
     let repository = open::repository(context)?;
-    let exit = match policy.is_empty() {
+    let (gone, exit) = match policy.is_empty() {
         true => by_hand(context, &repository, args)?,
         false => by_policy(context, &repository, args, &policy)?,
     };
-    match (args.prune, args.dry_run) {
-        (true, false) if exit == Exit::Success => super::prune::with(context, &repository, &args.thrift, false),
-        (true, true) => {
-            context.note("how much room that gives back will show when they are gone");
-            Ok(exit)
-        }
-        _ => Ok(exit),
+    match (args.prune && exit == Exit::Success, args.dry_run) {
+        (true, false) => super::prune::with(context, &repository, &args.thrift),
+        (true, true) => super::prune::would_do(context, &repository, &args.thrift, &gone),
+        (false, _) => Ok(exit),
     }
 }
+
+/// The snapshots that are gone, or would be, and how that ended.
+type Done = (Vec<SnapshotId>, Exit);
 
 /// Refuses what is more likely a mistake than a wish, before anything is opened.
 fn is_meant(args: &ForgetArgs, policy: &Policy) -> Result<(), Failure> {
@@ -49,7 +49,7 @@ fn is_meant(args: &ForgetArgs, policy: &Policy) -> Result<(), Failure> {
     Err(Failure::usage(refused).hint("say what stays, such as --keep-daily 7, or name the snapshots that go"))
 }
 
-fn by_policy(context: &Context, repository: &Repository, args: &ForgetArgs, policy: &Policy) -> Result<Exit, Failure> {
+fn by_policy(context: &Context, repository: &Repository, args: &ForgetArgs, policy: &Policy) -> Result<Done, Failure> {
     let chosen = choose::filtered(context, repository, &args.filter)?;
     let plan = plan(chosen.snapshots, policy, args.group_by, SystemChance.now(), &TimeZone::system());
     if !args.unsafe_allow_remove_all {
@@ -73,7 +73,7 @@ fn by_policy(context: &Context, repository: &Repository, args: &ForgetArgs, poli
         })?;
     }
     // A snapshot that cannot be looked at is left alone, and costs no other its place.
-    Ok(exit.worse(if chosen.exit == Exit::Failed { Exit::Partly } else { chosen.exit }))
+    Ok((gone, exit.worse(if chosen.exit == Exit::Failed { Exit::Partly } else { chosen.exit })))
 }
 
 fn leaves_something(plan: &Plan) -> Result<(), Failure> {
@@ -96,7 +96,7 @@ struct ByHand {
     removed: Vec<String>,
 }
 
-fn by_hand(context: &Context, repository: &Repository, args: &ForgetArgs) -> Result<Exit, Failure> {
+fn by_hand(context: &Context, repository: &Repository, args: &ForgetArgs) -> Result<Done, Failure> {
     let (ids, chosen) = match args.snapshots.is_empty() {
         false => (named(repository, args)?, Exit::Success),
         true => {
@@ -113,7 +113,7 @@ fn by_hand(context: &Context, repository: &Repository, args: &ForgetArgs) -> Res
         let did = if args.dry_run { "would remove" } else { "removed" };
         gone.iter().try_for_each(|id| context.out().line(format_args!("{did} snapshot {}", id.short())))?;
     }
-    Ok(exit.worse(chosen))
+    Ok((gone, exit.worse(chosen)))
 }
 
 /// The snapshots that are named, each once. One that is damaged can be removed as well: it is not read for that.
@@ -134,7 +134,7 @@ fn carry_out(
     args: &ForgetArgs,
     ids: &[SnapshotId],
     why: &str,
-) -> Result<(Vec<SnapshotId>, Exit), Failure> {
+) -> Result<Done, Failure> {
     if args.dry_run {
         return Ok((ids.to_vec(), Exit::Success));
     }

@@ -1,5 +1,6 @@
 //! `prune`.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -7,20 +8,50 @@ use serde::Serialize;
 use crate::cli::args::prune::{PruneArgs, ThriftArgs};
 use crate::cli::render::{Align, Table, size};
 use crate::cli::{Context, Exit, Failure, Progress, Volume, open, signals};
+use crate::id::SnapshotId;
 use crate::ops::progress::WorkCounters;
 use crate::ops::prune::{self, Fate, Listener, Plan, PruneOptions, PruneReport, Thrift, whose};
 use crate::repo::lease::PATIENCE;
-use crate::repo::{RepoError, Repository};
+use crate::repo::{RepoError, Repository, pack_name};
 
 /// Gives back room.
 pub fn run(context: &Context, args: &PruneArgs) -> Result<Exit, Failure> {
     let repository = open::repository(context)?;
     open::sweep(context);
-    with(context, &repository, &args.thrift, args.dry_run)
+    match args.dry_run {
+        true => would_do(context, &repository, &args.thrift, &[]),
+        false => with(context, &repository, &args.thrift),
+    }
 }
 
 /// Prunes an opened repository.
-pub fn with(context: &Context, repository: &Repository, args: &ThriftArgs, dry_run: bool) -> Result<Exit, Failure> {
+pub fn with(context: &Context, repository: &Repository, args: &ThriftArgs) -> Result<Exit, Failure> {
+    let report = watched(context, args, &|options, listener| prune::prune(repository, options, listener))?;
+    open::sweep_remote(context);
+    summarize(context, &report, false)?;
+    let why =
+        "it does not hold what the index says of it; other copies were kept: run keepstone repair packs --read-data";
+    report.unfounded.iter().for_each(|id| context.complain(pack_name(id).as_str(), why));
+    Ok(if report.unfounded.is_empty() { Exit::Success } else { Exit::Damage })
+}
+
+/// Says what a prune would do if these snapshots were gone.
+pub fn would_do(
+    context: &Context,
+    repository: &Repository,
+    args: &ThriftArgs,
+    gone: &[SnapshotId],
+) -> Result<Exit, Failure> {
+    let gone: HashSet<SnapshotId> = gone.iter().copied().collect();
+    let report = watched(context, args, &|options, listener| prune::plan(repository, &gone, options, listener))?;
+    summarize(context, &report, true)?;
+    Ok(Exit::Success)
+}
+
+/// What prunes, or says what it would do.
+type Work<'w> = &'w dyn Fn(&PruneOptions, &Listener<'_>) -> Result<PruneReport, RepoError>;
+
+fn watched(context: &Context, args: &ThriftArgs, work: Work<'_>) -> Result<PruneReport, Failure> {
     let options = PruneOptions {
         who: open::who(context, None),
         thrift: Thrift {
@@ -34,17 +65,9 @@ pub fn with(context: &Context, repository: &Repository, args: &ThriftArgs, dry_r
     let progress = Progress::watch(context, "prune", Arc::clone(&counters));
     let on_plan = |plan: &Plan| show_plan(context, plan);
     let listener = Listener { counters: &counters, interrupted: &signals::interrupted, on_plan: &on_plan };
-    let report = match dry_run {
-        true => prune::plan(repository, &options, &listener),
-        false => prune::prune(repository, &options, &listener),
-    };
+    let report = work(&options, &listener);
     drop(progress);
-    let report = report.map_err(failure)?;
-    if !dry_run {
-        open::sweep_remote(context);
-    }
-    summarize(context, &report, dry_run)?;
-    Ok(Exit::Success)
+    report.map_err(failure)
 }
 
 fn failure(error: RepoError) -> Failure {

@@ -45,7 +45,7 @@ mod tests {
         assert_eq!(keys, [&b"a//b & c"[..], b"a\x01"]);
         assert_eq!((&found.objects[0].etag[..], found.objects[0].modified.secs), (&b"0x8DE2"[..], 1_795_644_364));
         assert_eq!(found.next.as_deref(), Some("2!8"));
-        assert_eq!(page(&body.as_bytes()[..body.len() - 30]).is_err(), true);
+        assert!(page(&body.as_bytes()[..body.len() - 30]).is_err());
         assert!(page(b"<Error/>").is_err());
     }
 }

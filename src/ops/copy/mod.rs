@@ -9,12 +9,12 @@ mod build;
 mod fetch;
 mod walk;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::progress::WorkCounters;
 use super::snapshots;
-use crate::format::control::{Lineage, RunStatus, SessionKind, Signature, Snapshot, SnapshotState};
+use crate::format::control::{Lineage, RunStatus, Session, SessionKind, Signature, Snapshot, SnapshotState};
 use crate::format::tree::TreeRef;
 use crate::id::{BlobId, SessionId, SnapshotId};
 use crate::repo::{Ending, RepoError, Repository, Who, Writer, program};
@@ -63,12 +63,13 @@ enum Failure {
 }
 
 /// Copies snapshots from one repository into another, in the order in which they are given. What is there
-/// already is passed over, checkpoints are.
+/// already is passed over, checkpoints are. A copy that no run reported is none: whoever made it may have been
+/// stopped before he knew that it is whole. It is made anew, and then forgotten.
 ///
 /// # Errors
 ///
-/// Only what concerns the target, or interruption; what was committed until then is good. A snapshot that cannot
-/// be read is reported, and the others are copied.
+/// Only what concerns the target, or interruption; what was committed until then is good, and reported. A snapshot
+/// that cannot be read is reported, and the others are copied.
 pub fn copy(
     from: &Repository,
     into: &Repository,
@@ -79,7 +80,7 @@ pub fn copy(
     if from.id() == into.id() {
         return Err(RepoError::Refused("both are the same repository; there is nothing to copy".into()));
     }
-    let (mut report, wanted) = sort_out(into, chosen)?;
+    let Sorted { mut report, wanted, unreported } = sort_out(into, chosen)?;
     if wanted.is_empty() {
         return Ok(report);
     }
@@ -95,41 +96,75 @@ pub fn copy(
     (report.blobs_added, report.bytes_stored) = (added.blobs.load(Relaxed), added.stored.load(Relaxed));
     let status = if report.failed.is_empty() && result.is_ok() { RunStatus::Done } else { RunStatus::Partial };
     let troubles = report.failed.iter().map(|(id, why)| format!("snapshot {id}: {why}")).collect();
-    match result {
-        Err(error) if !matches!(error, RepoError::Interrupted) => Err(error),
-        ended => {
-            let is_reported = copying.writer.finish(&Ending { status, troubles, ..Ending::done(started) })?;
-            ended?;
-            match is_reported {
-                true => Ok(report),
-                false => Err(RepoError::Refused(
-                    "what was copied is stored and whole, but the report of this run could not be stored".into(),
-                )),
+    let is_reported = copying.writer.finish(&Ending { status, troubles, ..Ending::done(started) });
+    // What ended it is told; not that it could not be ended well after that.
+    result?;
+    if !is_reported? {
+        let why = "what was copied is stored and whole, but the report of this run could not be stored";
+        return Err(RepoError::Refused(why.into()));
+    }
+    forget_unreported(into, &unreported, &report, who)?;
+    Ok(report)
+}
+
+/// Copies that no run reported are of no more use once there is another one.
+fn forget_unreported(
+    into: &Repository,
+    unreported: &[(SnapshotId, SnapshotId, SessionId)],
+    report: &CopyReport,
+    who: &Who,
+) -> Result<(), RepoError> {
+    let at_work: HashSet<SessionId> = into.objects().list::<Session>()?.into_iter().collect();
+    let copied: HashSet<SnapshotId> = report.copied.iter().map(|(original, _)| *original).collect();
+    let is_useless = |(original, _, session): &&(SnapshotId, SnapshotId, SessionId)| {
+        // Whoever is at work on it may come to report it.
+        copied.contains(original) && !at_work.contains(session)
+    };
+    let useless: Vec<SnapshotId> = unreported.iter().filter(is_useless).map(|(_, copy, _)| *copy).collect();
+    if useless.is_empty() {
+        return Ok(());
+    }
+    let done = into.forget(&useless, who, "copied anew", &|| false)?;
+    for (id, error) in &done.left {
+        tracing::warn!("the unfinished copy {} is still there: {error}", id.short());
+    }
+    Ok(())
+}
+
+/// What is to be done.
+struct Sorted<'s> {
+    /// With the snapshots that the target holds.
+    report: CopyReport,
+    /// Those that are to be copied.
+    wanted: Vec<&'s (SnapshotId, Snapshot)>,
+    /// Of these, copies that no run reported: the snapshot, its copy, and who made that.
+    unreported: Vec<(SnapshotId, SnapshotId, SessionId)>,
+}
+
+fn sort_out<'s>(into: &Repository, chosen: &'s [(SnapshotId, Snapshot)]) -> Result<Sorted<'s>, RepoError> {
+    let reported = snapshots::reported(into)?;
+    let mut there: HashMap<SnapshotId, Vec<(SnapshotId, SessionId, bool)>> = HashMap::new();
+    for (id, snapshot) in snapshots::all(into)?.snapshots {
+        let original = snapshot.original();
+        // A copy is always reported; of a snapshot of the target's own nothing may be known.
+        let is_good = reported.as_ref().map_or(original.is_none(), |reported| reported.contains(&id));
+        for named in [Some(id), original].into_iter().flatten() {
+            there.entry(named).or_default().push((id, snapshot.session, is_good));
+        }
+    }
+    let mut sorted = Sorted { report: CopyReport::default(), wanted: Vec::new(), unreported: Vec::new() };
+    for of in chosen.iter().filter(|(_, snapshot)| snapshot.state != SnapshotState::Checkpoint) {
+        let (id, snapshot) = of;
+        let copies = there.get(&snapshot.original().unwrap_or(*id)).map(Vec::as_slice).unwrap_or_default();
+        match copies.iter().find(|(.., is_good)| *is_good) {
+            Some((copy, ..)) => sorted.report.already_there.push((*id, *copy)),
+            None => {
+                sorted.wanted.push(of);
+                sorted.unreported.extend(copies.iter().map(|(copy, session, _)| (*id, *copy, *session)));
             }
         }
     }
-}
-
-/// The snapshots that are to be copied; those that the target holds are in the report.
-#[allow(clippy::type_complexity)]
-fn sort_out<'s>(
-    into: &Repository,
-    chosen: &'s [(SnapshotId, Snapshot)],
-) -> Result<(CopyReport, Vec<&'s (SnapshotId, Snapshot)>), RepoError> {
-    let there = snapshots::all(into)?.snapshots;
-    let there: HashMap<SnapshotId, SnapshotId> =
-        there.into_iter().flat_map(|(id, snapshot)| [(id, id), (snapshot.original().unwrap_or(id), id)]).collect();
-    let mut report = CopyReport::default();
-    let mut wanted = Vec::new();
-    for of in chosen {
-        let (id, snapshot) = of;
-        match there.get(&snapshot.original().unwrap_or(*id)) {
-            _ if snapshot.state == SnapshotState::Checkpoint => {}
-            Some(copy) => report.already_there.push((*id, *copy)),
-            None => wanted.push(of),
-        }
-    }
-    Ok((report, wanted))
+    Ok(sorted)
 }
 
 /// A copy at work.

@@ -1,6 +1,7 @@
 //! Copying what is needed out of packs that are about to go: verified, and not compressed anew.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
@@ -8,8 +9,8 @@ use super::Prune;
 use super::usage::Needed;
 use crate::crypto::PackOpener;
 use crate::format::pack::{BlobKind, Placed};
-use crate::id::PackId;
-use crate::repo::{PackInside, Result};
+use crate::id::{BlobId, PackId};
+use crate::repo::{PackInside, RepoError, Result};
 
 /// Bytes that are read at a time, unless one blob is longer.
 const WINDOW: u64 = 4 << 20;
@@ -19,6 +20,7 @@ const GAP: u64 = 128 << 10;
 impl Prune<'_> {
     /// Stores anew what of these packs is needed and lies nowhere that may be relied on.
     pub(super) fn copy_out(&self, packs: &[PackId], needed: &Needed<'_>) -> Result<()> {
+        let unopened = Mutex::new(Vec::new());
         for id in packs {
             self.listener.go_on()?;
             let usable = self.writer.session().usable();
@@ -32,12 +34,22 @@ impl Prune<'_> {
                 }
             }
             let opener = self.repository.opener(id, class)?;
-            windows(wanted).par_iter().try_for_each(|window| self.copy_window(id, &opener, window))?;
+            windows(wanted).par_iter().try_for_each(|window| self.copy_window(id, &opener, window, &unopened))?;
+        }
+        // Perhaps another copy opens, which goes as well.
+        for id in unopened.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            self.save_from_anywhere(&id)?;
         }
         Ok(())
     }
 
-    fn copy_window(&self, pack: &PackId, opener: &PackOpener, window: &[Placed]) -> Result<()> {
+    fn copy_window(
+        &self,
+        pack: &PackId,
+        opener: &PackOpener,
+        window: &[Placed],
+        unopened: &Mutex<Vec<BlobId>>,
+    ) -> Result<()> {
         self.listener.go_on()?;
         let (Some(first), Some(last)) = (window.first(), window.last()) else { return Ok(()) };
         let len = last.end() - first.offset;
@@ -46,9 +58,14 @@ impl Prune<'_> {
         for placed in window {
             let begin = (placed.offset - first.offset) as usize;
             let sealed = bytes[begin..begin + placed.blob.sealed_len() as usize].to_vec();
-            // Opened before it is taken on: what cannot be opened fails this prune, and no one else.
-            let stored = self.repository.open_stored(pack, opener, placed, sealed)?;
-            self.writer.save(&placed.blob.id, || Ok((placed.blob, stored)))?;
+            // Opened before it is taken on: what cannot be opened anywhere fails this prune, and no one else.
+            match self.repository.open_stored(pack, opener, placed, sealed) {
+                Ok(stored) => self.writer.save(&placed.blob.id, || Ok((placed.blob, stored)))?,
+                Err(RepoError::Damaged { .. }) => {
+                    unopened.lock().unwrap_or_else(PoisonError::into_inner).push(placed.blob.id);
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::survey::{Roots, Survey, confirm, keep_those_there, reach, snapshots, sound};
 use super::usage::{Needed, Usage, measure};
-use super::{Prune, ids, taken_for_dead};
+use super::{Prune, ids};
 use crate::format::control::Condemned;
 use crate::id::{CondemnedId, PackId, SnapshotId};
 use crate::repo::lease::Open;
@@ -48,9 +48,7 @@ impl Prune<'_> {
         self.writer.session_mut().look_again()?; // D2, D3
         sound(&self.repository.refresh_index()?)?; // D4
         self.rescue(survey, relied, &verdicts.doomed)?; // D5, D6
-        if !self.writer.session().is_there()? {
-            return Err(taken_for_dead()); // D7
-        }
+        self.writer.session().must_be_there("nothing more was deleted")?; // D7
         let replaced = self.repository.replace_segments(self.writer.session(), &verdicts.doomed, &ids(&open))?; // D8
         self.report.replaced.removed += replaced.removed;
         self.report.replaced.written += replaced.written;
@@ -120,7 +118,10 @@ impl Prune<'_> {
         self.rescue_stranded(usage, &needed, doomed)
     }
 
-    fn rescue_stranded(&self, usage: Usage, needed: &Needed<'_>, doomed: &HashSet<PackId>) -> Result<()> {
+    fn rescue_stranded(&mut self, usage: Usage, needed: &Needed<'_>, doomed: &HashSet<PackId>) -> Result<()> {
+        if usage.copied > 0 {
+            self.open_what_stays(needed)?;
+        }
         let stranded: Vec<PackId> = usage.stranded.into_keys().filter(|pack| doomed.contains(pack)).collect();
         self.copy_out(&stranded, needed)?;
         self.writer.flush().map(drop)

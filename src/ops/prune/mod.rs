@@ -4,6 +4,7 @@
 //! out in the order of the protocol: copy what is needed, condemn, wait for nobody, delete what nobody can
 //! still rely on. What someone might rely on is left for a later prune.
 
+mod copies;
 mod copy;
 mod delete;
 mod marks;
@@ -12,7 +13,7 @@ mod reach;
 mod survey;
 mod usage;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 pub use plan::{Fate, MaxUnused, PackFacts, Plan, Thrift, Total};
@@ -77,17 +78,24 @@ pub struct PruneReport {
     pub buried: u64,
     /// Index segments that were merged.
     pub replaced: Replaced,
+    /// Packs that do not hold what the index says of them, as far as that was found out: other copies were kept.
+    pub unfounded: BTreeSet<PackId>,
 }
 
-/// Says what a prune would do, and does nothing.
-pub fn plan(repository: &Repository, options: &PruneOptions, listener: &Listener<'_>) -> Result<PruneReport> {
+/// Says what a prune would do if the snapshots `gone` were gone, and does nothing.
+pub fn plan(
+    repository: &Repository,
+    gone: &HashSet<SnapshotId>,
+    options: &PruneOptions,
+    listener: &Listener<'_>,
+) -> Result<PruneReport> {
     let mut usable = Usable::list(repository.objects())?;
     repository.refresh_index()?;
     let mut leases = Leases::remembered(repository.cache_dir());
     let mut look = || leases.look(repository.objects(), None, options.patience);
     let open = look()?;
     let look_again = &mut || Ok((list_again(repository)?, look()?));
-    let survey = Survey::make(repository, &mut usable, &open, options, listener, look_again)?;
+    let survey = Survey::make(repository, gone, &mut usable, &open, options, listener, look_again)?;
     (listener.on_plan)(&survey.plan);
     Ok(PruneReport {
         snapshots: survey.roots.len() as u64,
@@ -163,7 +171,8 @@ impl Prune<'_> {
             report.buried += buried;
             Ok((usable, open))
         };
-        Survey::make(repository, writer.session_mut().usable_mut(), open, options, listener, look_again)
+        let usable = writer.session_mut().usable_mut();
+        Survey::make(repository, &HashSet::new(), usable, open, options, listener, look_again)
     }
 
     /// P4 to P7.
@@ -171,11 +180,13 @@ impl Prune<'_> {
         let chosen: Vec<PackId> = survey.plan.fates.keys().copied().collect();
         self.writer.session_mut().usable_mut().distrust(&chosen);
         let to_copy = survey.plan.packs(Fate::Rewrite).chain(survey.stranded.iter().copied());
-        self.copy_out(&to_copy.collect::<Vec<_>>(), &survey.needed())?;
-        self.writer.flush()?;
-        if !self.writer.session().is_there()? {
-            return Err(taken_for_dead());
+        let needed = survey.needed();
+        if survey.has_copies {
+            self.open_what_stays(&needed)?;
         }
+        self.copy_out(&to_copy.collect::<Vec<_>>(), &needed)?;
+        self.writer.flush()?;
+        self.writer.session().must_be_there("nothing more was done")?; // P6
         for packs in chosen.chunks(CONDEMNED_MAX) {
             self.repository.objects().put(&Condemned {
                 session: self.writer.session().id(),
@@ -236,12 +247,6 @@ pub fn whose(open: &Open) -> String {
         }
         None => format!("session {}, which cannot be read", open.id.short()),
     }
-}
-
-fn taken_for_dead() -> RepoError {
-    RepoError::Conflict(
-        "this prune was paused so long that another one took it for dead; nothing more was done, run it again".into(),
-    )
 }
 
 /// The ids of the sessions that are at work.

@@ -10,9 +10,10 @@ use super::plan::{PackFacts, Plan};
 use super::reach::{Reach, noun_of_nodes};
 use super::usage::{Needed, Usage, measure};
 use super::{Listener, PruneOptions, ids};
-use crate::format::control::{Run, Snapshot};
+use crate::format::control::Snapshot;
 use crate::format::tree::TreeRef;
 use crate::id::{PackId, SessionId, SnapshotId};
+use crate::ops::snapshots::reported;
 use crate::repo::lease::Open;
 use crate::repo::{RepoError, Repository, Result, SyncReport, Usable};
 
@@ -29,13 +30,16 @@ pub(super) struct Survey {
     pub unconfirmed: Vec<SnapshotId>,
     /// Condemned packs in which something lies that is needed and nowhere else.
     pub stranded: BTreeSet<PackId>,
+    /// Whether something that is needed has several copies.
+    pub has_copies: bool,
     pub plan: Plan,
 }
 
 impl Survey {
-    /// Packs and index have just been listed, then `open` sessions.
+    /// Packs and index have just been listed, then `open` sessions. The snapshots `gone` are passed over.
     pub fn make(
         repository: &Repository,
+        gone: &HashSet<SnapshotId>,
         usable: &mut Usable,
         open: &[Open],
         options: &PruneOptions,
@@ -43,6 +47,7 @@ impl Survey {
         look_again: &mut LookAgain<'_>,
     ) -> Result<Survey> {
         let mut roots = snapshots(repository)?;
+        roots.retain(|id, _| !gone.contains(id));
         let mut marks = vec![reach(repository, &roots, roots.keys(), listener)?];
         sound(&repository.refresh_index()?)?;
         let mut usage = measure_all(repository, usable, &marks, listener)?;
@@ -52,7 +57,7 @@ impl Survey {
             // Something may have been moved, or finished, while we looked.
             let (again, at_work) = look_again()?;
             listed_late.extend(again.packs().keys().filter(|id| !usable.packs().contains_key(*id)).copied());
-            *usable = again;
+            usable.replace_by(again);
             keep_those_there(repository, &mut roots)?;
             (marks, unconfirmed) = confirm(repository, usable, &roots, &at_work, listener)?;
             usage = measure_all(repository, usable, &marks, listener)?;
@@ -63,7 +68,8 @@ impl Survey {
         let stranded_blobs = usage.stranded.values().sum();
         let plan = Plan::make(&facts, stranded_blobs, &options.thrift);
         let marks = marks.into_iter().map(|walk| walk.marks).collect();
-        Ok(Survey { roots, marks, unconfirmed, stranded: usage.stranded.into_keys().collect(), plan })
+        let (stranded, has_copies) = (usage.stranded.into_keys().collect(), usage.copied > 0);
+        Ok(Survey { roots, marks, unconfirmed, stranded, has_copies, plan })
     }
 
     /// What is needed.
@@ -152,7 +158,7 @@ pub(super) fn confirm(
     open: &[Open],
     listener: &Listener<'_>,
 ) -> Result<(Vec<Walked>, Vec<SnapshotId>)> {
-    let (reported, at_work) = (reported_good(repository)?, ids(open));
+    let (reported, at_work) = (reported(repository)?, ids(open));
     let is_good = |id: &&SnapshotId| {
         let may_become_good = roots.get(id).is_some_and(|(_, session)| at_work.contains(session));
         may_become_good || reported.as_ref().is_none_or(|reported| reported.contains(*id))
@@ -176,23 +182,6 @@ pub(super) fn confirm(
         walks.push(walk);
     }
     Ok((walks, unconfirmed))
-}
-
-/// The snapshots that some run reported; `None` if there is no run: then nothing is known.
-fn reported_good(repository: &Repository) -> Result<Option<HashSet<SnapshotId>>> {
-    let objects = repository.objects();
-    let (mut reported, mut any) = (HashSet::new(), false);
-    for id in objects.list::<Run>()? {
-        match objects.get::<Run>(&id) {
-            Ok(run) => {
-                reported.extend(run.snapshots.iter().copied());
-                any = true;
-            }
-            Err(RepoError::Missing { .. } | RepoError::AfterClosing { .. }) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(any.then_some(reported))
 }
 
 fn damaged(object: &str, why: &str) -> RepoError {

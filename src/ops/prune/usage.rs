@@ -34,7 +34,9 @@ pub struct Usage {
     pub lost: u64,
     /// One of them, unless the index does not list any.
     pub lost_example: Option<BlobId>,
-    /// Needed blobs that lie in several packs.
+    /// Needed blobs of which the index lists several copies, wherever.
+    pub copied: u64,
+    /// Needed blobs that lie in several usable packs.
     shared: u64,
 }
 
@@ -71,26 +73,31 @@ pub(super) fn measure(
     let unlisted = pass(repository, needed, listener, &mut |id, locations, is_needed| {
         usage.blobs += 1;
         usage.take(usable, id, locations, is_needed);
+        Ok(())
     })?;
     usage.lost += unlisted;
     if usage.shared > 0 {
         let alone = usage.packs.clone();
-        pass(repository, needed, listener, &mut |_, locations, is_needed| {
+        pass(repository, needed, listener, &mut |id, locations, is_needed| {
             if is_needed {
-                usage.settle_shared(usable, locations, &alone);
+                usage.settle_shared(usable, id, locations, &alone);
             }
+            Ok(())
         })?;
     }
     Ok(usage)
 }
 
+/// Told of a blob, its places, and whether it is needed.
+pub(super) type EachBlob<'a> = &'a mut dyn FnMut(&BlobId, &[Location], bool) -> Result<()>;
+
 /// Calls `each` for every blob that the index lists, with whether it is needed; gives how many are needed
 /// that it does not list.
-fn pass(
+pub(super) fn pass(
     repository: &Repository,
     needed: &Needed<'_>,
     listener: &Listener<'_>,
-    each: &mut dyn FnMut(&BlobId, &[Location], bool),
+    each: EachBlob<'_>,
 ) -> Result<u64> {
     let mut beside = needed.beside()?;
     let (mut unlisted, mut count) = (0, 0u32);
@@ -103,8 +110,7 @@ fn pass(
         for marks in &mut beside {
             is_needed |= marks.is_marked(id, &mut unlisted)?;
         }
-        each(id, locations, is_needed);
-        Ok(())
+        each(id, locations, is_needed)
     })?;
     for marks in beside {
         unlisted += marks.rest()?;
@@ -114,8 +120,9 @@ fn pass(
 
 impl Usage {
     fn take(&mut self, usable: &Usable, id: &BlobId, locations: &[Location], is_needed: bool) {
-        let is_usable = |location: &&Location| usable.contains(&location.pack, location.pack_len);
+        let is_usable = |location: &&Location| usable.holds(&location.pack, location.pack_len, id);
         let copies = locations.iter().filter(is_usable).count();
+        self.copied += u64::from(is_needed && locations.len() > 1);
         if is_needed && copies == 0 {
             return self.take_stranded(usable, id, locations);
         }
@@ -142,9 +149,15 @@ impl Usage {
         }
     }
 
-    fn settle_shared(&mut self, usable: &Usable, locations: &[Location], alone: &BTreeMap<PackId, PackUse>) {
-        let copies: Vec<&Location> =
-            locations.iter().filter(|location| usable.contains(&location.pack, location.pack_len)).collect();
+    fn settle_shared(
+        &mut self,
+        usable: &Usable,
+        id: &BlobId,
+        locations: &[Location],
+        alone: &BTreeMap<PackId, PackUse>,
+    ) {
+        let is_usable = |location: &&Location| usable.holds(&location.pack, location.pack_len, id);
+        let copies: Vec<&Location> = locations.iter().filter(is_usable).collect();
         if copies.len() < 2 {
             return;
         }

@@ -350,7 +350,7 @@ impl Judge<'_> {
     }
 
     fn is_of_closed_epoch(&self, inside: &PackInside) -> bool {
-        inside.epoch <= self.repository.keychain().keyring.closed_through()
+        self.repository.objects().is_closed(inside.epoch)
     }
 
     fn unlisted(&self, id: &PackId, len: u64) -> Result<Verdict> {

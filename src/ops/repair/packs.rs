@@ -368,11 +368,7 @@ impl<'a> Salvage<'a> {
 
 /// Condemns packs, once what was salvaged of them is durable and listed.
 fn condemn(repository: &Repository, writer: &Writer<'_>, packs: &BTreeSet<PackId>) -> Result<()> {
-    if !writer.session().is_there()? {
-        return Err(RepoError::Conflict(
-            "this run was paused so long that another took it for dead; nothing was condemned, run it again".into(),
-        ));
-    }
+    writer.session().must_be_there("nothing was condemned")?;
     let packs: Vec<PackId> = packs.iter().copied().collect();
     for packs in packs.chunks(CONDEMNED_MAX) {
         let condemned = Condemned {

@@ -12,7 +12,7 @@ use crate::format::pack::BlobKind;
 use crate::format::tree::{Entry, TreeRef};
 use crate::id::{BlobId, ID_LEN, SnapshotId};
 use crate::ops::replace::keeper::Keeper;
-use crate::ops::snapshots::{Listing, all_with_checkpoints};
+use crate::ops::snapshots::{Listing, all_with_checkpoints, reported};
 use crate::ops::walk::{Go, Visit, walk};
 use crate::repo::walk::blobs_of_entry;
 use crate::repo::{RepoError, Repository, Result, Usable, Who, name_of, program};
@@ -87,18 +87,25 @@ pub fn snapshots(
     if options.dry_run || !report.is_damage_left() {
         return Ok(report);
     }
-    let done = made_before(repository)?;
+    let before = MadeBefore::read(repository)?;
     let mut keeper = Keeper::begin(repository, &options.who, false)?;
     let mut goes: Vec<SnapshotId> = report.unreadable.clone();
-    for (id, snapshot) in &harmed {
-        match remake(&mut keeper, (id, snapshot), &done, listener)? {
-            Remade::Committed(new) => report.repaired.push((*id, new)),
+    let ended: Result<()> = harmed.iter().try_for_each(|(id, snapshot)| {
+        match remake(&mut keeper, (id, snapshot), &before, listener)? {
+            Remade::Committed(new) => {
+                report.repaired.push((*id, new));
+                goes.extend(before.unreported(id));
+            }
             Remade::Before | Remade::Nothing => {}
-            Remade::Refused => continue,
+            Remade::Refused => return Ok(()),
         }
         goes.push(*id);
-    }
-    if !keeper.finish()? {
+        Ok(())
+    });
+    // Those that were made until then are reported, whatever ended it.
+    let is_reported = keeper.finish();
+    ended?;
+    if !is_reported? {
         let why = "the report of this run could not be stored; nothing is forgotten, run it again";
         return Err(RepoError::Conflict(why.into()));
     }
@@ -182,10 +189,35 @@ fn forget(
     }
 }
 
-/// The snapshots that others were made from.
-fn made_before(repository: &Repository) -> Result<HashSet<SnapshotId>> {
-    let all = all_with_checkpoints(repository)?;
-    Ok(all.snapshots.iter().filter_map(|(_, snapshot)| made_from(snapshot)).collect())
+/// What earlier repairs made.
+struct MadeBefore {
+    /// Snapshots of which one was made that counts.
+    done: HashSet<SnapshotId>,
+    /// Snapshots of which one was made that no run reported: whoever made it was stopped before he knew that it is
+    /// whole.
+    unreported: Vec<(SnapshotId, SnapshotId)>,
+}
+
+impl MadeBefore {
+    fn read(repository: &Repository) -> Result<Self> {
+        // Sessions before runs: who reports a snapshot does so before it withdraws.
+        let at_work = super::sessions_at_work(repository, None)?;
+        let reported = reported(repository)?.unwrap_or_default();
+        let (mut done, mut unreported) = (HashSet::new(), Vec::new());
+        for (id, snapshot) in all_with_checkpoints(repository)?.snapshots {
+            match made_from(&snapshot) {
+                Some(original) if reported.contains(&id) => drop(done.insert(original)),
+                Some(original) if !at_work.contains(&snapshot.session) => unreported.push((original, id)),
+                _ => {}
+            }
+        }
+        Ok(MadeBefore { done, unreported })
+    }
+
+    /// What was made of a snapshot and not reported.
+    fn unreported(&self, original: &SnapshotId) -> impl Iterator<Item = SnapshotId> {
+        self.unreported.iter().filter(move |(of, _)| of == original).map(|(_, made)| *made)
+    }
 }
 
 /// The snapshot that this one was made from by leaving out what is lost.
@@ -209,7 +241,7 @@ enum Remade {
 fn remake(
     keeper: &mut Keeper<'_>,
     (id, old): (&SnapshotId, &Snapshot),
-    done: &HashSet<SnapshotId>,
+    before: &MadeBefore,
     listener: &Listener<'_>,
 ) -> Result<Remade> {
     let name = name_of::<Snapshot>(id);
@@ -217,7 +249,7 @@ fn remake(
         listener.tell(Stage::Left, name, "it is what an interrupted backup left: none is made of it");
         return Ok(Remade::Nothing);
     }
-    if done.contains(id) {
+    if before.done.contains(id) {
         listener.tell(Stage::Left, name, "a snapshot of what is left of it was made before");
         return Ok(Remade::Before);
     }

@@ -175,6 +175,11 @@ impl IndexView {
         self.late.clear();
     }
 
+    /// From here on this process writes under `epoch`.
+    pub fn seal_under(&mut self, epoch: u32) {
+        self.epoch = epoch;
+    }
+
     /// Applies segments that this process has just written itself.
     pub fn add(&mut self, segments: Vec<(IndexId, Segment)>) -> Result<()> {
         self.listed.extend(segments.iter().map(|(id, _)| *id));

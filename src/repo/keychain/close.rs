@@ -26,6 +26,8 @@ pub struct Closed {
     pub epochs: Vec<u32>,
     /// How many objects are valid under them.
     pub valid: u64,
+    /// Packs that are listed anew, because a segment that listed them came too late.
+    pub listed_anew: u64,
     /// Objects that were left out, because nobody can tell which epoch they are of.
     pub left_out: Vec<ObjectName>,
     /// Epochs that stay open for now, because of these sessions.

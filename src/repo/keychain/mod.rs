@@ -21,7 +21,7 @@ use crate::storage::{ObjectName, Store};
 pub use close::{AtWork, Closed};
 use generations::{Branch, StoredKeyrings};
 use slots::{Found, find_slot, read_config};
-pub(super) use watch::KeyWatch;
+pub(super) use watch::{KeyStanding, KeyWatch};
 
 /// Features that this version knows; a keyring that requires another cannot be used.
 const KNOWN_FEATURES: &[u32] = &[];
@@ -255,8 +255,7 @@ impl Keychain {
 
     /// To notice later that the keys changed.
     pub(super) fn watch(&self) -> KeyWatch {
-        let epoch = self.keyring.current_epoch().map_or(0, |epoch| epoch.number);
-        KeyWatch { secret: self.secret.clone(), keyring: self.id, listed: self.listed.clone(), epoch }
+        KeyWatch::new(self.secret.clone(), self.id, &self.keyring, self.listed.clone())
     }
 
     /// Whether no other object claims to be of the generation that `put` is.
