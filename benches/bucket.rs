@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo bench --bench bucket -- [--objects 10000000] [--size 1000] [--page-ms 0] [--work /dev/shm/bucket-bench]
+//! cargo bench --bench bucket -- --objects 1 --size 53687091200
 //! ```
 //!
 //! Each step is a process of its own, whose memory is its own. A page of a listing takes the server `--page-ms`

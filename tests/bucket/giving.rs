@@ -1,4 +1,4 @@
-//! Buckets given back to a real server's double (moto; any other with `KEEPSTONE_TEST_S3`), which boto3 fills and looks at.
+//! Buckets given back, to moto and to Ceph's RGW, which boto3 fills and looks at.
 
 use serde_json::Value;
 
@@ -13,8 +13,8 @@ struct Scene {
 
 impl Scene {
     /// A desk with a snapshot of a bucket that boto3 has filled, and an empty place beside it.
-    fn new() -> Self {
-        let (desk, source, target) = (Desk::new(), spot(Kind::S3), spot(Kind::S3));
+    fn at(kind: Kind) -> Self {
+        let (desk, source, target) = (Desk::new(), spot(kind), spot(kind));
         desk.run("init").succeeds();
         s3_client(&source, "fill");
         let scene = Scene { desk, source, target };
@@ -41,9 +41,8 @@ impl Scene {
     }
 }
 
-#[test]
-fn every_object_comes_back_with_all_that_is_said_of_it() {
-    let scene = Scene::new();
+fn comes_back(kind: Kind) {
+    let scene = Scene::at(kind);
     scene.restore(&[]).succeeds();
     let (before, after) = (scene.described(&scene.source), scene.described(&scene.target));
     assert!(before.as_object().unwrap().len() > 20);
@@ -54,9 +53,8 @@ fn every_object_comes_back_with_all_that_is_said_of_it() {
     scene.restore(&["--verify"]).succeeds();
 }
 
-#[test]
-fn what_is_not_right_is_made_right_and_what_is_too_much_goes_only_if_asked() {
-    let scene = Scene::new();
+fn is_made_right(kind: Kind) {
+    let scene = Scene::at(kind);
     scene.restore(&[]).succeeds();
     s3_client(&scene.target, "spoil");
     let (before, spoilt) = (scene.described(&scene.source), scene.described(&scene.target));
@@ -80,8 +78,28 @@ fn what_is_not_right_is_made_right_and_what_is_too_much_goes_only_if_asked() {
 }
 
 #[test]
+fn every_object_comes_back_with_all_that_is_said_of_it() {
+    comes_back(Kind::S3);
+}
+
+#[test]
+fn every_object_comes_back_to_ceph() {
+    comes_back(Kind::Ceph);
+}
+
+#[test]
+fn what_is_not_right_is_made_right_and_what_is_too_much_goes_only_if_asked() {
+    is_made_right(Kind::S3);
+}
+
+#[test]
+fn what_is_not_right_in_ceph_is_made_right() {
+    is_made_right(Kind::Ceph);
+}
+
+#[test]
 fn only_what_is_wanted_is_given_back() {
-    let scene = Scene::new();
+    let scene = Scene::at(Kind::S3);
     scene.restore(&["-i", "docs", "-e", "*7.txt"]).succeeds();
     let there = scene.described(&scene.target);
     let keys: Vec<&String> = there.as_object().unwrap().keys().collect();
@@ -90,7 +108,7 @@ fn only_what_is_wanted_is_given_back() {
 
 #[test]
 fn files_are_given_to_a_bucket_as_objects() {
-    let scene = Scene::new();
+    let scene = Scene::at(Kind::S3);
     std::fs::write(scene.desk.path("source/large"), vec![7; 30 << 20]).unwrap();
     scene.run(&["backup", "source", "--as", "/files"]).succeeds();
     let ran = scene.run(&["restore", "latest:/files", "--target", &scene.target.address]).ends(3);
@@ -103,7 +121,7 @@ fn files_are_given_to_a_bucket_as_objects() {
 
 #[test]
 fn a_target_that_is_not_there_is_one_clear_line() {
-    let scene = Scene::new();
+    let scene = Scene::at(Kind::S3);
     let ran = scene.run(&["restore", "latest", "--target", "s3://no-such-bucket"]).ends(1);
     assert!(ran.stderr.contains("no such bucket") && ran.stderr.lines().count() <= 2, "{}", ran.stderr);
 }

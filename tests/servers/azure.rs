@@ -6,8 +6,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The account and the key that Azurite has, as its documentation gives them.
-const ACCOUNT: &str = "devstoreaccount1";
-const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+pub(super) const ACCOUNT: &str = "devstoreaccount1";
+pub(super) const KEY: &str = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
 pub fn spot(prefix: &str) -> Spot {
     static SERVER: OnceLock<Server> = OnceLock::new();

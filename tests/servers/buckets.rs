@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
@@ -25,8 +26,10 @@ pub struct Object {
 pub trait Bucket: Send + Sync + 'static {
     /// The objects after `after` whose keys begin with `prefix`, at most so many, in order.
     fn list(&self, prefix: &str, after: &str, most: usize) -> Vec<Object>;
-    /// The object of that key, with its content.
-    fn get(&self, key: &str) -> Option<(Object, Vec<u8>)>;
+    /// The object of that key.
+    fn head(&self, key: &str) -> Option<Object>;
+    /// So much of its content; `None` if it is another one by now.
+    fn read(&self, object: &Object, range: Range<u64>) -> Option<Vec<u8>>;
 }
 
 /// A request, as far as faults and counts want to know.
@@ -153,25 +156,38 @@ impl Shared {
     }
 
     fn object(&self, asked: &Asked, headers: &BTreeMap<String, String>) -> (u16, String, Vec<u8>) {
-        let Some((object, content)) = self.bucket.get(&asked.key) else {
-            return (404, String::new(), b"<Error><Code>NoSuchKey</Code></Error>".to_vec());
+        loop {
+            if let Some(answer) = self.object_now(asked, headers) {
+                return answer;
+            }
+        }
+    }
+
+    /// `None` if it is replaced meanwhile.
+    fn object_now(&self, asked: &Asked, headers: &BTreeMap<String, String>) -> Option<(u16, String, Vec<u8>)> {
+        let Some(object) = self.bucket.head(&asked.key) else {
+            return Some((404, String::new(), b"<Error><Code>NoSuchKey</Code></Error>".to_vec()));
         };
         if headers.get("if-match").is_some_and(|etag| etag.trim_matches('"') != object.etag) {
-            return (412, String::new(), b"<Error><Code>PreconditionFailed</Code></Error>".to_vec());
+            return Some((412, String::new(), b"<Error><Code>PreconditionFailed</Code></Error>".to_vec()));
         }
         let mut head =
             format!("ETag: \"{}\"\r\nContent-Type: text/plain\r\nx-amz-meta-of: {}\r\n", object.etag, object.size);
         let _ = write!(head, "Last-Modified: {}\r\n", http_date(object.modified));
+        if asked.method == "HEAD" {
+            let _ = write!(head, "Content-Length: {}\r\n", object.size);
+            return Some((200, head, Vec::new()));
+        }
         let range = headers.get("range").filter(|_| self.knows_ranges.load(Relaxed));
         let range = range.and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
-        match range.and_then(|(begin, end)| Some((begin.parse().ok()?, end.parse::<usize>().ok()? + 1))) {
-            Some((begin, end)) if end <= content.len() && begin < end => {
-                let _ = write!(head, "Content-Range: bytes {begin}-{}/{}\r\n", end - 1, content.len());
-                (206, head, content[begin..end].to_vec())
+        Some(match range.and_then(|(begin, end)| Some((begin.parse().ok()?, end.parse::<u64>().ok()? + 1))) {
+            Some((begin, end)) if end <= object.size && begin < end => {
+                let _ = write!(head, "Content-Range: bytes {begin}-{}/{}\r\n", end - 1, object.size);
+                (206, head, self.bucket.read(&object, begin..end)?)
             }
             Some(_) => (416, head, Vec::new()),
-            None => (200, head, content),
-        }
+            None => (200, head, self.bucket.read(&object, 0..object.size)?),
+        })
     }
 
     fn page(&self, query: &str) -> String {
@@ -228,10 +244,9 @@ fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(Asked, BTreeMap<St
 }
 
 fn send(stream: &mut TcpStream, status: u16, head: &str, body: &[u8], asked: &Asked) -> std::io::Result<()> {
-    let mut answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n{head}\r\n", body.len()).into_bytes();
-    if asked.method != "HEAD" {
-        answer.extend_from_slice(body);
-    }
+    let len = if asked.method == "HEAD" { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let mut answer = format!("HTTP/1.1 {status} X\r\n{len}{head}\r\n").into_bytes();
+    answer.extend_from_slice(body);
     stream.write_all(&answer)
 }
 
@@ -299,12 +314,21 @@ impl Bucket for Held {
         found.take(most).map(|(object, _)| object.clone()).collect()
     }
 
-    fn get(&self, key: &str) -> Option<(Object, Vec<u8>)> {
-        self.0.lock().unwrap().get(key).cloned()
+    fn head(&self, key: &str) -> Option<Object> {
+        self.0.lock().unwrap().get(key).map(|(object, _)| object.clone())
+    }
+
+    fn read(&self, object: &Object, range: Range<u64>) -> Option<Vec<u8>> {
+        let objects = self.0.lock().unwrap();
+        let (now, content) = objects.get(&object.key)?;
+        (now == object).then(|| content[range.start as usize..range.end as usize].to_vec())
     }
 }
 
-/// A bucket of invented objects, small and all alike but for their content, which never changes; each night one in a
+/// After so many bytes, more or less, a large invented object repeats itself.
+const PERIOD: u64 = 1 << 29;
+
+/// A bucket of invented objects, all alike but for their content, which never changes; each night one in a
 /// thousand is another.
 pub struct Invented {
     pub count: u64,
@@ -340,11 +364,20 @@ impl Bucket for Invented {
         (begin..self.count.min(begin + most as u64)).map(|number| self.object(number)).collect()
     }
 
-    fn get(&self, key: &str) -> Option<(Object, Vec<u8>)> {
+    fn head(&self, key: &str) -> Option<Object> {
         let number = Self::number(key).filter(|number| *number < self.count && Self::key(*number) == *key)?;
-        let object = self.object(number);
-        let mut content = vec![0; self.size as usize];
-        blake3::Hasher::new().update(object.etag.as_bytes()).finalize_xof().fill(&mut content);
-        Some((object, content))
+        Some(self.object(number))
+    }
+
+    fn read(&self, object: &Object, range: Range<u64>) -> Option<Vec<u8>> {
+        let mut content = vec![0; (range.end - range.start) as usize];
+        let mut stream = blake3::Hasher::new().update(object.etag.as_bytes()).finalize_xof();
+        let mut position = range.start;
+        for piece in content.chunks_mut(1 << 20) {
+            stream.set_position(position % PERIOD);
+            stream.fill(piece);
+            position += piece.len() as u64;
+        }
+        Some(content)
     }
 }

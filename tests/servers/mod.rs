@@ -259,21 +259,15 @@ fn scratch(what: &str) -> PathBuf {
 
 /// What boto3 makes of a place on an S3 server; its standard output.
 pub fn s3_client(spot: &Spot, deed: &str) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/s3_client.py");
     let (bucket, prefix) = spot.address.strip_prefix("s3://").unwrap().split_once('/').unwrap();
-    let variables = spot.variables.iter().map(|(_, value)| value);
-    let output = Command::new(python()).arg(script).args(variables).args([bucket, prefix, deed]).output().unwrap();
-    assert!(output.status.success(), "{deed}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    let value = |wanted: &str| &*spot.variables.iter().find(|(name, _)| name == wanted).unwrap().1;
+    let [endpoint, id, secret] = ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].map(value);
+    script("s3_client.py", &[endpoint, id, secret, bucket, prefix, deed])
 }
 
 /// Puts a few objects at a place in Azurite or fake-gcs-server, by other means than ours.
 pub fn put_blobs(spot: &Spot) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/put_blobs.py");
     let (scheme, rest) = spot.address.split_once("://").unwrap();
     let prefix = rest.split_once('/').unwrap().1;
-    let account = [AZURITE_ACCOUNT, AZURITE_KEY];
-    let status =
-        Command::new(python()).arg(script).args([scheme, &spot.port.to_string(), prefix]).args(account).status();
-    assert!(status.unwrap().success());
+    script("put_blobs.py", &[scheme, &spot.port.to_string(), prefix, azure::ACCOUNT, azure::KEY]);
 }

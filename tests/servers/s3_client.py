@@ -64,7 +64,7 @@ def describe():
         for listed in page.get("Contents", []):
             key = listed["Key"]
             got = s3.get_object(Bucket=bucket, Key=key)
-            tags = s3.get_object_tagging(Bucket=bucket, Key=key)["TagSet"]
+            tags = s3.get_object_tagging(Bucket=bucket, Key=key).get("TagSet", [])
             found[key[len(prefix) + 1 :]] = {
                 "size": listed["Size"],
                 "etag": listed["ETag"],

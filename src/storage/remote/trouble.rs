@@ -1,4 +1,4 @@
-//! What went wrong with a store behind a network, in one line: which store, what was tried, what to do. What
+//! Touches the world: the clock. What went wrong with a store behind a network, in one line: which store, what was tried, what to do. What
 //! libraries say of themselves is for the log.
 
 use std::error::Error as StdError;
