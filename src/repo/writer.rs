@@ -242,7 +242,8 @@ impl<'r> Writer<'r> {
 
     fn commit_certainly(&mut self, snapshot: Snapshot) -> Result<SnapshotId> {
         let flushed = self.flush()?;
-        if !self.session.is_there()? {
+        // What became of the keys is found out after the put, which is enough.
+        if !self.session.is_announced()? {
             return self.commit_anew(&flushed, snapshot);
         }
         let id = self.put_snapshot(&flushed, snapshot.clone())?;
@@ -259,7 +260,7 @@ impl<'r> Writer<'r> {
     /// commit will deal with.
     pub fn checkpoint(&self, snapshot: Snapshot) -> Result<Option<SnapshotId>> {
         let flushed = self.flush()?;
-        if !self.session.is_there()? {
+        if !self.session.is_announced()? {
             return Ok(None);
         }
         let id = self.put_snapshot(&flushed, snapshot)?;
