@@ -4,10 +4,12 @@
 //! ```text
 //! cargo bench --bench bucket -- [--objects 10000000] [--size 1000] [--page-ms 0] [--work /dev/shm/bucket-bench]
 //! cargo bench --bench bucket -- --objects 1 --size 53687091200
+//! cargo bench --bench bucket -- --endpoint http://127.0.0.1:9000 --bucket documents
 //! ```
 //!
 //! Each step is a process of its own, whose memory is its own. A page of a listing takes the server `--page-ms`
-//! milliseconds: stores need 20 to 200.
+//! milliseconds: stores need 20 to 200. With `--endpoint` the bucket is one that is there, with the keys in `AWS_ACCESS_KEY_ID` and
+//! `AWS_SECRET_ACCESS_KEY`.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -30,13 +32,15 @@ struct Plan {
     size: u64,
     page_ms: u64,
     work: PathBuf,
+    /// A server that is there, and the name of a bucket on it.
+    there: Option<(String, String)>,
 }
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["bare-listing", endpoint] => println!("{} objects", bare(endpoint, false)),
-        ["bare-download", endpoint] => println!("{} objects", bare(endpoint, true)),
+        ["bare-listing", endpoint, bucket] => println!("{} objects", bare(endpoint, bucket, false)),
+        ["bare-download", endpoint, bucket] => println!("{} objects", bare(endpoint, bucket, true)),
         _ => run(&plan(&words)),
     }
 }
@@ -48,6 +52,7 @@ fn plan(words: &[String]) -> Plan {
         objects: number("--objects", 10_000_000),
         size: number("--size", 1000),
         page_ms: number("--page-ms", 0),
+        there: value("--endpoint").map(|endpoint| (endpoint, value("--bucket").expect("--bucket NAME"))),
         work: value("--work").map_or_else(|| std::env::temp_dir().join("bucket-bench"), PathBuf::from),
     }
 }
@@ -55,34 +60,45 @@ fn plan(words: &[String]) -> Plan {
 fn run(plan: &Plan) {
     let bucket = Arc::new(Invented { count: plan.objects, night: AtomicU64::new(0), size: plan.size });
     let server = BucketServer::start(bucket.clone(), Duration::from_millis(plan.page_ms));
-    println!("{} objects of {} bytes, {} ms a page", plan.objects, plan.size, plan.page_ms);
+    let (endpoint, name) = plan.there.clone().unwrap_or_else(|| (server.endpoint(), "bucket".to_owned()));
+    match &plan.there {
+        None => println!("{} objects of {} bytes, {} ms a page", plan.objects, plan.size, plan.page_ms),
+        Some(_) => println!("{name} at {endpoint}"),
+    }
     println!("{:28} {:>9} {:>9} {:>8} {:>9}", "", "wall s", "peak MiB", "lists", "gets");
     let _ = std::fs::remove_dir_all(&plan.work);
     std::fs::create_dir_all(&plan.work).expect("a work directory");
-    let bare = |name: &str| {
+    let bare = |what: &str| {
         let mut command = Command::new(std::env::current_exe().expect("a path of its own"));
-        command.args([name, &server.endpoint()]);
+        command.args([what, &endpoint, &name]);
         command
     };
     let keepstone = |words: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keepstone"));
         command.args(["-q", "-r"]).arg(plan.work.join("repository")).args(words);
         command.env("KEEPSTONE_PASSWORD", "bench").env("XDG_CACHE_HOME", plan.work.join("cache"));
-        command.env("AWS_ACCESS_KEY_ID", "any").env("AWS_SECRET_ACCESS_KEY", "any");
+        command.env("AWS_ACCESS_KEY_ID", key("AWS_ACCESS_KEY_ID"));
+        command.env("AWS_SECRET_ACCESS_KEY", key("AWS_SECRET_ACCESS_KEY"));
         command
     };
-    let option = format!("endpoint={}", server.endpoint());
-    let backup = ["backup", "-b", &*option, "s3://bucket"];
+    let (option, address) = (format!("endpoint={endpoint}"), format!("s3://{name}"));
+    let backup = ["backup", "-b", &*option, &*address];
     measure("init", &server, keepstone(&["init"]));
-    measure("bare listing", &server, bare("bare-listing"));
     measure("bare download", &server, bare("bare-download"));
     measure("first backup", &server, keepstone(&backup));
-    measure("unchanged", &server, keepstone(&backup));
     measure("bare listing", &server, bare("bare-listing"));
-    bucket.night.store(1, Relaxed);
-    measure("one in a thousand changed", &server, keepstone(&backup));
+    measure("unchanged", &server, keepstone(&backup));
+    if plan.there.is_none() {
+        bucket.night.store(1, Relaxed);
+        measure("one in a thousand changed", &server, keepstone(&backup));
+    }
     measure("check", &server, keepstone(&["check"]));
     std::fs::remove_dir_all(&plan.work).expect("to clear away");
+}
+
+/// A key from the environment; the invented bucket takes any.
+fn key(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| "any".to_owned())
 }
 
 /// Runs a command, and prints what it took.
@@ -108,8 +124,8 @@ fn measure(name: &str, server: &BucketServer, mut command: Command) {
 }
 
 /// Lists everything, and reads it if that is wanted, with nothing else done.
-fn bare(endpoint: &str, reads: bool) -> u64 {
-    let source = BucketSource::new(client(endpoint), KeyFilter::default());
+fn bare(endpoint: &str, bucket: &str, reads: bool) -> u64 {
+    let source = BucketSource::new(client(endpoint, bucket), KeyFilter::default());
     let listing = source.list(&source.root()).unwrap_or_else(|trouble| panic!("{trouble}"));
     let (sender, receiver) = crossbeam_channel::bounded::<Found<_>>(CONNECTIONS * 2);
     std::thread::scope(|scope| {
@@ -137,11 +153,10 @@ fn bare(endpoint: &str, reads: bool) -> u64 {
     })
 }
 
-fn client(endpoint: &str) -> Client {
-    let address = BucketAddress::parse("s3://bucket").expect("a bucket").expect("a bucket");
-    let options = Options::new(&Address::new("s3", "bucket").expect("an address"), [("endpoint", endpoint)]);
+fn client(endpoint: &str, bucket: &str) -> Client {
+    let address = BucketAddress::parse(&format!("s3://{bucket}")).expect("a bucket").expect("a bucket");
+    let options = Options::new(&Address::new("s3", bucket).expect("an address"), [("endpoint", endpoint)]);
     let options = Options { connections: CONNECTIONS, ..options.expect("options") };
-    let variables =
-        |name: &str| name.starts_with("AWS_").then(|| "any".to_owned()).filter(|_| !name.contains("ENDPOINT"));
+    let variables = |name: &str| ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].contains(&name).then(|| key(name));
     Client::connect(address, &options, &variables, &Limits::default()).expect("a client")
 }

@@ -11,6 +11,7 @@ process, and what lies on the disk at the end, the mirror included. rclone and r
 """
 
 import argparse
+import multiprocessing
 import os
 import random
 import resource
@@ -84,7 +85,10 @@ def main():
     parser.add_argument("--fill", type=int, metavar="N")
     args = parser.parse_args()
     if args.fill:
-        fill(args.endpoint, args.bucket, args.fill)
+        # By a process of its own: what starts others lends them its peak of memory.
+        filling = multiprocessing.Process(target=fill, args=(args.endpoint, args.bucket, args.fill))
+        filling.start()
+        filling.join()
     found = {}
     for _ in range(args.rounds):
         for name, tool in [("keepstone", keepstone), ("rclone + restic", rclone_and_restic)]:

@@ -246,6 +246,7 @@ impl<'r> Writer<'r> {
 
     fn commit_certainly(&mut self, snapshot: Snapshot) -> Result<SnapshotId> {
         let flushed = self.flush()?;
+        // What became of the keys is found out after the put, which is enough.
         if !self.session.is_announced()? {
             return self.commit_anew(&flushed, snapshot);
         }

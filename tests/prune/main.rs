@@ -10,6 +10,7 @@ mod crashes;
 mod hostile;
 mod lying;
 mod packs;
+mod reports;
 mod scene;
 mod schedules;
 mod scripts;

@@ -119,6 +119,7 @@ struct Summary {
     sessions_buried: u64,
     index_segments_removed: u64,
     index_segments_written: u64,
+    reports_removed: u64,
     unconfirmed_snapshots: Vec<String>,
 }
 
@@ -150,6 +151,9 @@ fn summarize(context: &Context, report: &PruneReport, dry_run: bool) -> Result<(
     if report.replaced.removed > 0 {
         let (removed, written) = (report.replaced.removed, report.replaced.written);
         context.note(format!("{removed} index segments became {written}"));
+    }
+    if report.reports_removed > 0 {
+        context.note(format!("{} reports of runs were removed: their snapshots are forgotten", report.reports_removed));
     }
     let freed = report.deleted.bytes.saturating_sub(plan.copied);
     context.out().line(match (plan.is_idle(), report.deleted.packs) {
@@ -184,6 +188,7 @@ impl Summary {
             sessions_buried: report.buried,
             index_segments_removed: report.replaced.removed,
             index_segments_written: report.replaced.written,
+            reports_removed: report.reports_removed,
             unconfirmed_snapshots: report.unconfirmed.iter().map(|id| id.to_hex()).collect(),
         }
     }

@@ -10,6 +10,7 @@ mod delete;
 mod marks;
 mod plan;
 mod reach;
+mod reports;
 mod survey;
 mod usage;
 
@@ -78,6 +79,8 @@ pub struct PruneReport {
     pub buried: u64,
     /// Index segments that were merged.
     pub replaced: Replaced,
+    /// Reports of runs that were removed, because all their snapshots are forgotten.
+    pub reports_removed: u64,
     /// Packs that do not hold what the index says of them, as far as that was found out: other copies were kept.
     pub unfounded: BTreeSet<PackId>,
 }
@@ -122,6 +125,7 @@ pub fn prune(repository: &Repository, options: &PruneOptions, listener: &Listene
     (listener.on_plan)(&survey.plan);
     prune.condemn(&survey)?;
     prune.delete(&survey)?;
+    prune.clear_reports()?;
     // Everything that was copied is flushed; dropping the writer withdraws.
     let Prune { mut report, .. } = prune;
     if report.unconfirmed.is_empty() {
