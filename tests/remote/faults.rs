@@ -128,6 +128,12 @@ fn a_bit_that_flips_on_the_way_is_noticed() {
     scene.run("check --read-data").succeeds();
 }
 
+#[test]
+fn a_bit_that_flips_on_the_way_up_is_noticed_by_the_server_and_sent_again() {
+    // Far enough to be in a pack.
+    survives(Kind::S3Strict, |_| Fate::FlipFirstUp { after: 100_000, times: 2 });
+}
+
 /// Away for longer than a request takes, and for less than what is tried takes.
 #[test]
 fn a_server_that_is_away_for_a_moment_is_waited_for() {
