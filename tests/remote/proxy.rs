@@ -15,6 +15,8 @@ pub enum Fate {
     CutDown(u64),
     /// After so many bytes to the server it is closed; so many connections, and no more.
     CutFirstUp { after: u64, times: u64 },
+    /// After so many bytes to the server one bit is flipped; on so many connections, and no more.
+    FlipFirstUp { after: u64, times: u64 },
     /// After so many bytes from the server, one bit is flipped.
     Flip(u64),
     /// After so many bytes from the server, nothing moves any more.
@@ -176,6 +178,12 @@ impl Log {
         match fate {
             Fate::CutFirstUp { after, times } if end > after && self.faults.load(Ordering::SeqCst) < times => {
                 self.fault(false)
+            }
+            Fate::FlipFirstUp { after, times }
+                if at <= after && end > after && self.faults.load(Ordering::SeqCst) < times =>
+            {
+                piece[(after - at) as usize] ^= 1;
+                self.fault(true)
             }
             Fate::Delay(time) => {
                 std::thread::sleep(time);

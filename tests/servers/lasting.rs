@@ -2,6 +2,7 @@
 
 use super::{Kind, Server, Spot, apache, azure, free_port, s3, scratch, ssh};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A server of one's own, up or down.
 pub struct Lasting {
@@ -14,7 +15,8 @@ pub struct Lasting {
 impl Lasting {
     /// A server of this kind; not all kinds have one that keeps anything.
     pub fn of(kind: Kind) -> Lasting {
-        let place = scratch(&format!("lasting-{kind:?}").to_lowercase());
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let place = scratch(&format!("lasting-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         let port = free_port();
         let spot = match kind {
             Kind::S3Strict => s3::s3_spot(port, "repo"),

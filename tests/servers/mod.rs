@@ -164,6 +164,8 @@ const KEEPER: &str = r#"
     "$@" </dev/null 3<&- &
     server=$!
     read -r signal <&3
+    # Some of what a server starts is in groups of its own.
+    pkill -"${signal:-TERM}" -P $server
     kill -"${signal:-TERM}" -- -$server
     wait $server
 "#;

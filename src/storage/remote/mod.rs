@@ -1,7 +1,7 @@
 //! Touches the world. Stores behind a network: S3 and its kind, Azure Blob, Google Cloud Storage, SFTP and WebDAV,
 //! through opendal.
 //!
-//! The rest of keepstone is threads; this module keeps a small runtime of its own to itself. What the kinds of
+//! The rest of keepstone is threads; this module keeps small runtimes of its own to itself (`tasks`). What the kinds of
 //! stores do differently is said in one place each: `connect` knows how to reach them, `Publish` how an object
 //! comes to be there whole or not at all, `trouble` what their answers mean.
 
@@ -12,6 +12,7 @@ mod options;
 mod renamed;
 mod spool;
 mod ssh;
+mod tasks;
 mod transport;
 mod tree;
 mod trouble;
@@ -19,12 +20,11 @@ mod trouble;
 use std::collections::HashSet;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures::TryStreamExt;
 use opendal::{Buffer, EntryMode, Error, ErrorKind, Metadata, Operator};
-use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use super::limit::Limits;
@@ -38,14 +38,10 @@ use connect::Clients;
 pub(crate) use connect::{AzblobSetup, GcsSetup, S3Keys, S3Setup, authorities, azblob_setup, gcs_setup, s3_setup};
 pub use options::{BadOption, KnownHosts, Options, Secret, Variables};
 use spool::{Source, Spool};
+use tasks::Tasks;
 pub(crate) use transport::{Outflow, Pulse, no_answer};
 use trouble::store_error;
 pub(crate) use trouble::{Refusal, Trouble};
-
-/// Shared by all stores of a process; never dropped, because a store may be dropped anywhere.
-static RUNTIME: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("keepstone-net").enable_all().build()
-});
 
 /// What uploads may hold in memory together, in KiB.
 const UPLOAD_BUDGET_KIB: u32 = 64 << 10;
@@ -57,7 +53,6 @@ pub struct RemoteStore(Arc<Shared>);
 struct Shared {
     address: Address,
     clients: Clients,
-    runtime: &'static Runtime,
     publish: Publish,
     /// How often what may pass is tried again.
     retries: usize,
@@ -68,6 +63,8 @@ struct Shared {
     uploads: Semaphore,
     /// Directories that are known to be there.
     ensured: tokio::sync::Mutex<HashSet<String>>,
+    /// Dropped after all that uses it.
+    runtime: Tasks,
 }
 
 /// How an object comes to be there whole or not at all.
@@ -90,7 +87,11 @@ impl RemoteStore {
         variables: &dyn Variables,
         limits: &Limits,
     ) -> std::result::Result<Self, BadSetup> {
-        let runtime = RUNTIME.as_ref().map_err(|error| BadSetup(format!("cannot start network threads: {error}")))?;
+        let runtime = match &address {
+            Address::Sftp(_) => Tasks::own(),
+            _ => Tasks::shared(),
+        };
+        let runtime = runtime.map_err(|error| BadSetup(format!("cannot start network threads: {error}")))?;
         let clients = connect::clients(&address, options, variables, limits)?;
         let publish = match &address {
             Address::Sftp(host) => Publish::Renamed(Box::new(ssh::Syncer::new(host, options))),
@@ -100,13 +101,13 @@ impl RemoteStore {
         Ok(RemoteStore(Arc::new(Shared {
             address,
             clients,
-            runtime,
             publish,
             retries: options.retries,
             patience: options.timeout,
             turns: Semaphore::new(options.connections),
             uploads: Semaphore::new(UPLOAD_BUDGET_KIB as usize),
             ensured: tokio::sync::Mutex::default(),
+            runtime,
         })))
     }
 

@@ -22,6 +22,9 @@ pub struct Options {
     pub profile: Option<String>,
     /// The class that new objects are stored in.
     pub storage_class: Option<String>,
+    /// Whether what is sent bears a checksum that the store compares; `None`: where nothing else would notice, or it
+    /// may be asked for.
+    pub checksum: Option<bool>,
     /// Requests are not signed: a store that asks for no credentials.
     pub unsigned: bool,
     /// The storage account.
@@ -59,7 +62,9 @@ const EVERYWHERE: [&str; 3] = ["connections", "retries", "timeout"];
 /// The options that stores of this kind know.
 fn known(address: &Address) -> Vec<&'static str> {
     let own: &[&str] = match address {
-        Address::S3(_) => &["ca", "endpoint", "profile", "region", "storage-class", "unsigned", "virtual-host"],
+        Address::S3(_) => {
+            &["ca", "checksum", "endpoint", "profile", "region", "storage-class", "unsigned", "virtual-host"]
+        }
         Address::Azblob(_) => &["account", "ca", "endpoint"],
         Address::Gcs(_) => &["ca", "endpoint", "storage-class", "unsigned"],
         Address::Sftp(_) => &["key", "known-hosts"],
@@ -96,6 +101,7 @@ impl Options {
             "virtual-host" => self.virtual_host = Some(yes_or_no(key, value)?),
             "profile" => self.profile = text(),
             "storage-class" => self.storage_class = text(),
+            "checksum" => self.checksum = Some(yes_or_no(key, value)?),
             "unsigned" => self.unsigned = yes_or_no(key, value)?,
             "account" => self.account = text(),
             "key" => self.key = text().map(PathBuf::from),
@@ -118,6 +124,7 @@ impl Default for Options {
             virtual_host: None,
             profile: None,
             storage_class: None,
+            checksum: None,
             unsigned: false,
             account: None,
             key: None,

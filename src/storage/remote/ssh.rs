@@ -1,13 +1,18 @@
 //! Touches the world. What opendal's SFTP leaves out: a file that was written is only durable when the server
 //! has synced it.
 
+use std::num::NonZeroUsize;
+
 use opendal::{Error, ErrorKind};
-use openssh::{KnownHosts as SshKnownHosts, SessionBuilder};
+use openssh::{ControlPersist, KnownHosts as SshKnownHosts, SessionBuilder};
 use openssh_sftp_client::{Error as SftpError, Sftp, SftpOptions};
 use tokio::sync::Mutex;
 
 use super::connect::ssh_destination;
 use super::{Host, KnownHosts, Opendal, Options};
+
+/// A connection that nobody uses any more ends after so many seconds.
+const IDLE_S: NonZeroUsize = NonZeroUsize::new(60).expect("it is not zero");
 
 /// Syncs files on an SFTP server, over a connection of its own.
 pub(super) struct Syncer {
@@ -26,6 +31,8 @@ impl Syncer {
         if let Some(key) = &options.key {
             builder.keyfile(key);
         }
+        // If this process is killed, what it leaves running ends a while after.
+        builder.control_persist(ControlPersist::IdleFor(IDLE_S));
         builder.connect_timeout(options.timeout).known_hosts_check(match options.known_hosts {
             KnownHosts::Strict => SshKnownHosts::Strict,
             KnownHosts::Add => SshKnownHosts::Add,

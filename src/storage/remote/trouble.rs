@@ -135,7 +135,17 @@ impl Refusal {
     }
 
     fn may_pass(&self) -> bool {
-        let passing = ["SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "ServerBusy"];
+        let passing = [
+            "SlowDown",
+            "RequestTimeout",
+            "InternalError",
+            "ServiceUnavailable",
+            "ServerBusy",
+            // Other bytes arrived than were sent.
+            "BadDigest",
+            "XAmzContentChecksumMismatch",
+            "XMinioContentChecksumMismatch",
+        ];
         matches!(self.status, 408 | 429 | 499 | 500 | 502 | 503 | 504) || passing.contains(&&*self.code)
     }
 
@@ -298,7 +308,9 @@ mod tests {
 
     #[test]
     fn only_what_may_pass_is_tried_again() {
-        for (status, code) in [(503, "SlowDown"), (429, ""), (500, "InternalError"), (400, "RequestTimeout")] {
+        for (status, code) in
+            [(503, "SlowDown"), (429, ""), (500, "InternalError"), (400, "RequestTimeout"), (400, "BadDigest")]
+        {
             assert!(refusal(status, code).may_pass(), "{status} {code}");
         }
         for (status, code) in [(403, "AccessDenied"), (404, "NoSuchBucket"), (400, "ExpiredToken"), (507, "")] {
