@@ -14,7 +14,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use keepstone::component::bucket::{BucketAddress, BucketSource, CONNECTIONS, Client, KeyFilter};
@@ -153,10 +153,12 @@ fn bare(endpoint: &str, bucket: &str, reads: bool) -> u64 {
     })
 }
 
+static NEVER: AtomicBool = AtomicBool::new(false);
+
 fn client(endpoint: &str, bucket: &str) -> Client {
     let address = BucketAddress::parse(&format!("s3://{bucket}")).expect("a bucket").expect("a bucket");
     let options = Options::new(&Address::new("s3", bucket).expect("an address"), [("endpoint", endpoint)]);
     let options = Options { connections: CONNECTIONS, ..options.expect("options") };
     let variables = |name: &str| ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].contains(&name).then(|| key(name));
-    Client::connect(address, &options, &variables, &Limits::default()).expect("a client")
+    Client::connect(address, &options, &variables, &Limits::default(), &NEVER).expect("a client")
 }

@@ -9,6 +9,7 @@ use super::args::filter::FilterArgs;
 use super::exit::{Exit, Failure};
 use super::values::{IdPrefix, SnapshotName, SnapshotSpec};
 use super::{Context, open};
+use crate::component::bucket::BucketAddress;
 use crate::format::control::Snapshot;
 use crate::format::tree::TreeRef;
 use crate::id::{ID_LEN, Id, Named, SnapshotId};
@@ -36,8 +37,11 @@ pub fn filter(args: &FilterArgs) -> SnapshotFilter {
     }
 }
 
-/// The path as a snapshot records it: absolute, no slash at its end.
+/// The path as a snapshot records it: absolute, no slash at its end; of a bucket, its address.
 fn recorded(path: &Path) -> Vec<u8> {
+    if let Some(Ok(address)) = path.to_str().and_then(BucketAddress::parse) {
+        return address.to_string().into_bytes();
+    }
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let plain: PathBuf = absolute.components().filter(|part| *part != Component::CurDir).collect();
     plain.into_os_string().into_vec()

@@ -4,7 +4,7 @@ use super::args::bucket::BucketArgs;
 use super::exit::{Exit, Failure};
 use super::open::failure;
 use super::values::{Place, StoreOption};
-use super::{Context, Environment};
+use super::{Context, Environment, signals};
 use crate::component::bucket::{BucketAddress, CONNECTIONS, Client, StoreKind};
 use crate::repo::RepoError;
 use crate::storage::remote::{Address, Options, RemoteStore, Variables, azblob_setup, gcs_setup, s3_setup};
@@ -75,7 +75,7 @@ pub fn bucket(context: &Context, address: BucketAddress, args: &BucketArgs) -> R
     let has_own = OWN_VARIABLES.iter().any(|name| own(name).is_some());
     let variables = |name: &str| if has_own { own(name) } else { all(name) };
     refuse_own_place(context, &address, &options, &variables)?;
-    let client = Client::connect(address.clone(), &options, &variables, &limits(context));
+    let client = Client::connect(address.clone(), &options, &variables, &limits(context), signals::flag());
     client.map_err(|error| unusable(&error))
 }
 

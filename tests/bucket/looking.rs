@@ -86,3 +86,17 @@ fn a_part_of_a_bucket_is_restored_by_the_rest_of_its_keys() {
     scene.desk.run("restore latest:docs/a/1.pdf --target one").succeeds();
     assert_eq!(fs::read(scene.desk.path("one/1.pdf")).unwrap(), b"docs/a/1.pdf");
 }
+
+#[test]
+fn snapshots_of_a_bucket_are_chosen_and_rewritten_by_address_and_key() {
+    let scene = Scene::holding(["docs/a", "docs/b", "secret/c", "x//secret/d"]);
+    scene.back_up().succeeds();
+    scene.desk.run("backup source --as /files").succeeds();
+    let listed = scene.desk.run("snapshots --path s3://bucket --json").succeeds().json();
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    scene.desk.run("rewrite --forget -e secret --path s3://bucket").succeeds();
+    let output = scene.desk.run("ls -R latest --path s3://bucket").succeeds();
+    assert_eq!(output.stdout, "/docs/a\n/docs/b\n");
+    scene.desk.run("forget --keep-last 1 --prune").succeeds();
+    scene.desk.run("check --read-data").succeeds();
+}

@@ -95,3 +95,29 @@ fn a_bucket_goes_with_nothing_else_and_not_into_itself() {
         ran.ends(2).complains("is where the repository is");
     }
 }
+
+#[test]
+fn an_interrupted_backup_does_not_wait_for_a_server_that_hangs() {
+    let scene = Scene::holding(["a", "b"]);
+    let (asked, was_asked) = std::sync::mpsc::channel();
+    scene.server.fault(move |ask| {
+        let hangs = ask.key == "b";
+        hangs.then(|| {
+            asked.send(()).unwrap();
+            Instead::Hang
+        })
+    });
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keepstone"));
+    let endpoint = format!("endpoint={}", scene.server.endpoint());
+    command.args(["backup", "-b", &endpoint, "-b", "timeout=3600", "s3://bucket"]).envs(scene.desk.variables());
+    command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "secret");
+    let mut child = command.spawn().unwrap();
+    was_asked.recv().unwrap();
+
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    scene.server.fault(|_| None);
+    scene.back_up().succeeds();
+}

@@ -47,6 +47,8 @@ pub enum Instead {
     Refuse(u16, &'static str),
     /// The answer is cut in the middle of its body.
     Cut,
+    /// Nothing, for ever.
+    Hang,
 }
 
 type Fault = Box<dyn Fn(&Asked) -> Option<Instead> + Send + Sync>;
@@ -138,6 +140,9 @@ impl Shared {
         };
         counter.fetch_add(1, Relaxed);
         let fault = self.fault.read().unwrap().as_ref().and_then(|fault| fault(asked));
+        if let Some(Instead::Hang) = fault {
+            std::thread::sleep(Duration::from_secs(3600));
+        }
         if let Some(Instead::Refuse(status, code)) = fault {
             send(stream, status, "", format!("<Error><Code>{code}</Code></Error>").as_bytes(), asked)?;
             return Ok(true);

@@ -2,7 +2,9 @@
 //! answers judged. Keys are taken byte for byte.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
@@ -10,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::address::{BucketAddress, StoreKind};
-use super::error::BucketError;
+use super::error::{BucketError, in_words};
 use super::fetch::PARTS_AHEAD;
 use super::http::{Answer, Http};
 use super::s3;
@@ -25,6 +27,8 @@ use crate::storage::remote::{
 static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("keepstone-s3").enable_all().build()
 });
+/// How often it is looked whether to stop.
+const LOOK: Duration = Duration::from_millis(100);
 /// Of an answer that is no object, no more than this is read: a page of a thousand long keys, written `%XX`, and more.
 const ANSWER_MAX: usize = 16 << 20;
 /// Requests at a time, where nobody says otherwise: objects are small, and servers far away.
@@ -45,6 +49,8 @@ struct Inner {
     ahead: Arc<Semaphore>,
     connections: usize,
     runtime: &'static Runtime,
+    /// Raised by whoever wants all of this to end.
+    stop: &'static AtomicBool,
 }
 
 /// A request about the bucket, or about an object in it.
@@ -77,12 +83,13 @@ impl Ask {
 }
 
 impl Client {
-    /// The bucket at `address`. Nothing is sent yet.
+    /// The bucket at `address`. Nothing is sent yet. When `stop` is raised, no answer is waited for any more.
     pub fn connect(
         address: BucketAddress,
         options: &Options,
         variables: &dyn Variables,
         limits: &Limits,
+        stop: &'static AtomicBool,
     ) -> Result<Client, BadSetup> {
         let runtime = RUNTIME.as_ref().map_err(|error| BadSetup(format!("cannot start network threads: {error}")))?;
         let http = Arc::new(Http::new(options, limits)?);
@@ -95,6 +102,7 @@ impl Client {
             ahead: Arc::new(Semaphore::new(PARTS_AHEAD)),
             connections: options.connections,
             runtime,
+            stop,
         })))
     }
 
@@ -139,6 +147,20 @@ impl Client {
     /// Sends a request until it is answered in a way that will not change. That an object is not there, or is not as
     /// it was asked for (304, 412, 416), is an answer like any other.
     pub(super) async fn ask(&self, ask: &Ask) -> Result<Answer, BucketError> {
+        tokio::select! {
+            answered = self.ask_until_answered(ask) => answered,
+            () = self.stopped() => Err(BucketError::Odd("interrupted".into())),
+        }
+    }
+
+    /// Done when whoever runs this wants it to end.
+    async fn stopped(&self) {
+        while !self.0.stop.load(Ordering::Relaxed) {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn ask_until_answered(&self, ask: &Ask) -> Result<Answer, BucketError> {
         let _turn = self.0.turns.acquire().await.map_err(|_| BucketError::Odd("the bucket was closed".into()))?;
         let mut tried = 0;
         loop {
@@ -149,7 +171,7 @@ impl Client {
                     tried += 1;
                 }
                 Err(BucketError::Store(trouble)) if tried > 0 => {
-                    return Err(BucketError::Odd(format!("{trouble}; it was tried {} times", tried + 1)));
+                    return Err(BucketError::Odd(format!("{}; it was tried {} times", in_words(&trouble), tried + 1)));
                 }
                 answered => return answered,
             }

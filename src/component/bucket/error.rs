@@ -6,7 +6,7 @@ use crate::storage::remote::{BadSetup, Trouble};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BucketError {
     /// On the way to the store, or by its refusal.
-    #[error("{0}")]
+    #[error("{}", in_words(.0))]
     Store(Trouble),
     /// There is no such object any more.
     #[error("vanished before it was read")]
@@ -20,6 +20,11 @@ pub(super) enum BucketError {
     /// It cannot even be asked.
     #[error("{0}")]
     Setup(String),
+}
+
+/// What to do about it is said with the flag of a bucket's options, not of a repository's.
+pub(super) fn in_words(trouble: &Trouble) -> String {
+    trouble.to_string().replace("-o ", "-b ")
 }
 
 impl From<Trouble> for BucketError {

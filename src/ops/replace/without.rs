@@ -74,7 +74,12 @@ pub(super) fn without(
     loop {
         let level = levels.last_mut().expect("the top is left only by returning");
         if let Some(entry) = level.entries.next().transpose()? {
-            path.push(&entry.key.name);
+            let depth = path.len();
+            match &entry.node {
+                Node::Directory(_) => path.push(&entry.key.name),
+                // It may be a key.
+                _ => path.extend(&entry.key.name),
+            }
             let verdict = judge(excludes, &path);
             match &entry.node {
                 _ if verdict.matched => take_out(repository, &entry, &path, &mut removed, listener),
@@ -94,7 +99,7 @@ pub(super) fn without(
                     level.builder.push(keys, &entry, &mut |kind, plain| keeper.save(kind, plain))?;
                 }
             }
-            path.pop();
+            path.truncate(depth);
             continue;
         }
         let Some(Open { builder, itself, .. }) = levels.pop() else { continue };
