@@ -48,7 +48,9 @@ fn backed_up() -> (MemoryStore, tempfile::TempDir, MemorySource, keepstone::id::
     }
     let stop = std::sync::Arc::new(AtomicBool::new(false));
     let raise = std::sync::Arc::clone(&stop);
-    source.on_open = Some(Box::new(move |path| raise.store(path == "c/9", std::sync::atomic::Ordering::Relaxed)));
+    source.on_open = Some(Box::new(move |path| {
+        raise.fetch_or(path == "c/9", std::sync::atomic::Ordering::Relaxed);
+    }));
     back_up_until(&open(restricted(&store), cache.path()), &source, &options(), &stop).unwrap_err();
     source.on_open = None;
     let id = saved(&back_up(&open(restricted(&store), cache.path()), &source));

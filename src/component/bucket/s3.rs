@@ -110,6 +110,16 @@ pub(super) fn tags(body: &[u8]) -> Result<Vec<(String, Vec<u8>)>, BucketError> {
     Ok(tags)
 }
 
+/// The body of a `PutObjectTagging`.
+pub(super) fn tagging(tags: &[(String, Vec<u8>)]) -> String {
+    let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let tag = |(key, value): &(String, Vec<u8>)| {
+        let (key, value) = (escaped(key), escaped(&String::from_utf8_lossy(value)));
+        format!("<Tag><Key>{key}</Key><Value>{value}</Value></Tag>")
+    };
+    format!("<Tagging><TagSet>{}</TagSet></Tagging>", tags.iter().map(tag).collect::<String>())
+}
+
 /// The text of the first element of this name.
 pub(super) fn field(body: &[u8], name: &str) -> Result<Option<String>, BucketError> {
     let mut found = None;
@@ -278,7 +288,8 @@ mod tests {
     fn tags_and_fields_are_found() {
         let body = b"<Tagging><TagSet><Tag><Key>a</Key><Value>1 &lt; 2</Value></Tag><Tag><Key>b</Key><Value/></Tag></TagSet></Tagging>";
         let expected = vec![("a".to_owned(), b"1 < 2".to_vec()), ("b".to_owned(), Vec::new())];
-        assert_eq!(tags(body), Ok(expected));
+        assert_eq!(tags(body).as_ref(), Ok(&expected));
+        assert_eq!(tags(tagging(&expected).as_bytes()), Ok(expected));
         assert_eq!(field(b"<R><UploadId>x</UploadId></R>", "UploadId"), Ok(Some("x".to_owned())));
     }
 

@@ -146,7 +146,8 @@ impl Source for BucketSource {
         let Place::Object(ObjectPlace(object)) = &found.place else { return Ok(Description::default()) };
         let key = &object.listed.key;
         let Some(head) = object.head() else { return Ok(Description::default()) };
-        let tags = self.client.tags(key, head.tags);
+        // A store that does not say how many there are has none to most of them.
+        let tags = self.client.tags(key, Some(head.tags.unwrap_or(0)));
         let tags = tags.map_err(|error| self.about(key, format!("cannot read its tags: {error}")))?;
         let (extras, too_long) = meta::extras(&head, tags);
         if let Some(what) = too_long.first() {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::address::StoreKind;
 use super::client::{Ask, Client};
@@ -13,7 +13,7 @@ use super::error::BucketError;
 use super::listing::Objects;
 use super::meta::{Named, ObjectMeta};
 use super::s3::{self, Head};
-use super::upload::{NewObject, accepted, headers};
+use super::upload::{NewObject, accepted, hashed, headers};
 use crate::format::tree::{Entry, Node, Xattrs};
 use crate::ops::source::{Kind, Stat, Trouble};
 use crate::ops::target::{DirPath, Names, NewFile, ReadAt, Standing, Target};
@@ -95,11 +95,23 @@ impl BucketTarget {
             None => self.client.wait(self.client.head(key))?,
         };
         let meta = ObjectMeta::of(entry).map_err(BucketError::Odd)?;
-        let tags = self.client.tags(key, head.tags)?;
-        match meta.is_that_of(&head) && same(&meta.tags, &tags) {
-            true => Ok(()),
-            false => self.set_meta(key, &meta, &head),
+        let mut tags = self.client.tags(key, Some(head.tags.unwrap_or(0)))?;
+        if !meta.is_that_of(&head) {
+            self.set_meta(key, &meta, &head)?;
+            // Not every store minds what it is told of them then.
+            tags = self.client.tags(key, None)?;
         }
+        match same(&meta.tags, &tags) {
+            true => Ok(()),
+            false => self.set_tags(key, &meta.tags),
+        }
+    }
+
+    fn set_tags(&self, key: &[u8], tags: &Named) -> Result<(), BucketError> {
+        let body = s3::tagging(tags).into_bytes();
+        let mut ask = Ask::object(Method::PUT, key, s3::query(&[self.client.words().tags_query]));
+        (ask.headers, ask.body) = (hashed(HeaderMap::new(), &body), body.into());
+        accepted(self.client.wait(self.client.ask(&ask))?).map(drop)
     }
 }
 
