@@ -7,7 +7,7 @@
 use std::io;
 use std::ops::Deref;
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -15,6 +15,9 @@ static SHARED: LazyLock<io::Result<Runtime>> = LazyLock::new(make);
 
 /// Longer than it takes to tell an `ssh` process to end.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// As long as that usually takes.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// Where the futures of a store run.
 pub(super) enum Tasks {
@@ -57,7 +60,14 @@ impl Drop for Tasks {
         match runtime.take() {
             // Where futures run nobody may wait for them.
             Some(runtime) if Handle::try_current().is_ok() => runtime.shutdown_background(),
-            Some(runtime) => runtime.shutdown_timeout(FAREWELL),
+            Some(runtime) => {
+                // Connections that are just saying goodbye are let do so.
+                let patience = Instant::now() + MOMENT;
+                while runtime.metrics().num_alive_tasks() > 0 && Instant::now() < patience {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                runtime.shutdown_timeout(FAREWELL);
+            }
             None => {}
         }
     }
