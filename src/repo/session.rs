@@ -37,7 +37,7 @@ pub struct Announced {
     objects: Arc<Objects>,
     id: SessionId,
     usable: Usable,
-    beat: Option<(Sender<()>, JoinHandle<()>)>,
+    beat: Option<(Sender<()>, JoinHandle<bool>)>,
 }
 
 /// How it stands with a session that looks for its own announcement.
@@ -247,18 +247,19 @@ impl Announced {
     }
 
     fn withdraw(&mut self) -> Result<()> {
-        if let Some((stop, thread)) = self.beat.take() {
+        let has_beaten = self.beat.take().is_none_or(|(stop, thread)| {
             drop(stop);
             // A beat that panicked has stopped beating, which is all that is asked of it here.
-            let _ = thread.join();
-        }
+            thread.join().unwrap_or(true)
+        });
         match self.objects.delete::<Session>(&self.id) {
             // Where we may not delete, a word that it has ended stands for it.
             Err(RepoError::Store(StoreError::Denied { .. })) => {
                 Ok(self.objects.store().put(&names::done(&self.id), &[])?)
             }
             Err(error) => Err(error),
-            Ok(()) => Ok(self.objects.store().delete(&names::beat(&self.id))?),
+            Ok(()) if has_beaten => Ok(self.objects.store().delete(&names::beat(&self.id))?),
+            Ok(()) => Ok(()),
         }
     }
 }
@@ -291,19 +292,20 @@ pub fn program() -> crate::format::control::Label {
     crate::format::control::Label::truncated(concat!("keepstone ", env!("CARGO_PKG_VERSION")))
 }
 
-/// Rewrites the lease until the sender is dropped.
-fn keep_alive(objects: Arc<Objects>, id: SessionId) -> (Sender<()>, JoinHandle<()>) {
+/// Rewrites the lease until the sender is dropped; whether it ever did. Who is done before the first time never needs
+/// one: nobody takes a session for dead that was announced a moment ago.
+fn keep_alive(objects: Arc<Objects>, id: SessionId) -> (Sender<()>, JoinHandle<bool>) {
     let (stop, stopped) = mpsc::channel();
     let thread = std::thread::spawn(move || {
-        loop {
+        let mut has_beaten = false;
+        while stopped.recv_timeout(BEAT_EVERY) == Err(RecvTimeoutError::Timeout) {
+            has_beaten = true;
             // A beat that fails is a beat that is late; the announcement itself is what counts.
             if let Err(error) = objects.store().put(&names::beat(&id), &objects.chance().random()[..16]) {
                 tracing::debug!("the lease of session {} could not be renewed: {error}", id.short());
             }
-            if stopped.recv_timeout(BEAT_EVERY) != Err(RecvTimeoutError::Timeout) {
-                return;
-            }
         }
+        has_beaten
     });
     (stop, thread)
 }

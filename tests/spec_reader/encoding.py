@@ -258,6 +258,7 @@ KEY = Structure({"name": Bytes(4096), "discriminator": U64})
 META = Structure({"mode": U32, "uid": U32, "gid": U32, "user": OWNER, "group": OWNER, "mtime": TIME, "ctime": TIME,
                   "inode": U64}, lambda v: require(v.mode <= 0o7777, "mode bits that are none"))
 EXTENDED_ATTRIBUTES = Set(Structure({"name": Bytes(255), "value": Bytes(65536)}), 4096, lambda v: v.name)
+PAIRS = Set(Structure({"name": Text(1024), "value": Bytes(4096)}), 1024, lambda v: v.name)
 HARD_LINK_IDENTITY = Structure({"device": U64, "inode": U64})
 BEGINNING_OF_A_FILE = Structure({"size": U64})
 

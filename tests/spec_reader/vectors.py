@@ -78,6 +78,7 @@ CHECKS = {
     "closing": again(e.CLOSING), "epoch_record": again(e.EPOCH_RECORD),
     "tree_node": again(e.TREE_NODE), "list_node": again(e.LIST_NODE), "content": again(e.CONTENT),
     "extended_attributes": again(e.EXTENDED_ATTRIBUTES), "hard_link_identity": again(e.HARD_LINK_IDENTITY),
+    "pairs": again(e.PAIRS),
     "beginning_of_a_file": again(e.BEGINNING_OF_A_FILE),
 }
 
