@@ -33,7 +33,7 @@ fn a_backup_with_nothing_new_is_less_than_twenty_requests() {
     scene.run("backup source --as /source").succeeds();
     let requests = proxy.requests();
     let listing_packs = requests.iter().filter(|line| line.contains("prefix=") && line.contains("packs")).count();
-    assert!(listing_packs >= 1 && requests.len() - listing_packs <= 19, "{requests:#?}");
+    assert!(listing_packs >= 1 && requests.len() - listing_packs <= 18, "{requests:#?}");
     assert_eq!(twice(&requests), ["condemned", "index", "keyring"], "{requests:#?}");
 }
 
