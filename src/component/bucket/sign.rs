@@ -31,6 +31,8 @@ pub(super) enum Signing {
     Google(Signer<reqsign_google::Credential>),
 }
 
+/// Keys in the environment are taken by whoever knows which of them are meant: those of a repository are not sent to
+/// a bucket elsewhere (`no_env`).
 impl Signing {
     /// Signs a request.
     pub(super) async fn sign(&self, parts: &mut Parts) -> Result<(), BucketError> {
@@ -63,12 +65,14 @@ impl Signing {
                     None => given,
                 })
             }
-            S3Keys::Profile(profile) => chain.push(DefaultCredentialProvider::builder().with_profile(profile).build()),
+            S3Keys::Profile(profile) => {
+                chain.push(DefaultCredentialProvider::builder().no_env().with_profile(profile).build())
+            }
             S3Keys::Anywhere if setup.endpoint.is_some() => {
                 // No instance of a cloud has credentials for it.
-                chain.push(DefaultCredentialProvider::builder().no_imds().build())
+                chain.push(DefaultCredentialProvider::builder().no_env().no_imds().build())
             }
-            S3Keys::Anywhere => chain.push(DefaultCredentialProvider::new()),
+            S3Keys::Anywhere => chain.push(DefaultCredentialProvider::builder().no_env().build()),
         };
         Signing::Aws(Signer::new(context(http), chain, RequestSigner::new("s3", &setup.region)))
     }
@@ -82,7 +86,7 @@ impl Signing {
             (None, Some(account), Some(key)) => {
                 chain.push(StaticCredentialProvider::new_shared_key(account, key.reveal()))
             }
-            _ => chain.push(DefaultCredentialProvider::new()),
+            _ => chain.push(DefaultCredentialProvider::builder().no_env().build()),
         };
         Signing::Azure(Signer::new(context(http), chain, RequestSigner::new()))
     }
@@ -96,7 +100,7 @@ impl Signing {
         let chain = ProvideCredentialChain::new();
         let chain = match &setup.credentials {
             Some(file) => chain.push(FileCredentialProvider::new(file).with_scope(GOOGLE_SCOPE)),
-            None => chain.push(DefaultCredentialProvider::new()),
+            None => chain.push(DefaultCredentialProvider::builder().no_env().build()),
         };
         Signing::Google(Signer::new(context(http), chain, RequestSigner::new("storage").with_scope(GOOGLE_SCOPE)))
     }
