@@ -121,3 +121,22 @@ fn an_interrupted_backup_does_not_wait_for_a_server_that_hangs() {
     scene.server.fault(|_| None);
     scene.back_up().succeeds();
 }
+
+#[test]
+fn half_an_object_is_not_taken_for_a_shorter_one() {
+    let scene = Scene::holding(["a", "some content"]);
+    scene.server.fault(|asked| (asked.key == "some content").then_some(Instead::Half));
+    scene.back_up().ends(3).complains("some content: the store gave 6 of its 12 bytes");
+    assert_eq!(scene.keys(), ["a"]);
+}
+
+#[test]
+fn keys_of_the_repository_are_not_used_for_a_bucket_that_has_variables_of_its_own() {
+    let scene = Scene::holding(["a"]);
+    let mut command = scene.desk.keepstone();
+    command.args(["backup", "s3://bucket"]).env("KEEPSTONE_BUCKET_AWS_ENDPOINT_URL", scene.server.endpoint());
+    command.env("AWS_ACCESS_KEY_ID", "of-the-repository").env("AWS_SECRET_ACCESS_KEY", "secret");
+    let ran = crate::desk::Ran::of("backup", command.output().unwrap()).ends(1);
+    ran.complains("no credentials were found");
+    assert_eq!(scene.server.take_counts(), (0, 0, 0));
+}

@@ -47,6 +47,8 @@ pub enum Instead {
     Refuse(u16, &'static str),
     /// The answer is cut in the middle of its body.
     Cut,
+    /// Half of the answer, which does not say how long it is.
+    Half,
     /// Nothing, for ever.
     Hang,
 }
@@ -151,6 +153,11 @@ impl Shared {
             true => (200, String::new(), self.page(&asked.query).into_bytes()),
             false => self.object(asked, headers),
         };
+        if matches!(fault, Some(Instead::Half)) {
+            write!(stream, "HTTP/1.1 {status} X\r\nConnection: close\r\n{head}\r\n")?;
+            stream.write_all(&body[..body.len() / 2])?;
+            return Ok(false);
+        }
         if matches!(fault, Some(Instead::Cut)) {
             write!(stream, "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n{head}\r\n", body.len())?;
             stream.write_all(&body[..body.len() / 2])?;

@@ -121,6 +121,11 @@ impl Client {
                 }
                 status if status.is_success() => {
                     let head = Head { size: answer.body.len() as u64, ..Head::new(self.words(), &answer.headers) };
+                    if !head.etag.is_empty() && head.etag == listed.etag && head.size != listed.size {
+                        // Without a length in its answer, a server that breaks off looks like one that is done.
+                        let (got, of) = (head.size, listed.size);
+                        return Err(BucketError::Odd(format!("the store gave {got} of its {of} bytes")));
+                    }
                     return Ok(Fetched { head, body: answer.body });
                 }
                 status => return Err(BucketError::Odd(format!("the store answered {}", status.as_u16()))),
