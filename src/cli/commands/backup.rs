@@ -23,6 +23,7 @@ use crate::ops::backup::{
 };
 use crate::ops::pattern::{Case, Patterns};
 use crate::ops::progress::BackupCounters;
+use crate::ops::snapshots::BUCKET;
 use crate::ops::source::Source;
 use crate::repo::{RepoError, Repository, SystemChance};
 use crate::storage::StoreError;
@@ -77,7 +78,7 @@ fn back_up_bucket(context: &Context, args: &BackupArgs, address: BucketAddress) 
     };
     let path = address.to_string().into_bytes();
     let client = stores::bucket(context, address, &args.bucket)?;
-    finish(context, args, "bucket", vec![path], &BucketSource::new(client, filter))
+    finish(context, args, BUCKET, vec![path], &BucketSource::new(client, filter))
 }
 
 fn back_up_files(context: &Context, args: &BackupArgs, mut paths: Vec<PathBuf>) -> Result<Exit, Failure> {

@@ -119,11 +119,7 @@ pub fn dump_archive(
     out: &mut dyn Write,
     listener: &Listener<'_>,
 ) -> Result<DumpReport, DumpError> {
-    let report = Reporter { listener, report: DumpReport::default() };
-    ahead::read(repository, flat::Flat::new(repository, tree, prefix), |pieces| match format {
-        ArchiveFormat::Tar => Archivist::new(repository, tar::TarArchive::new(out), report).write(pieces),
-        ArchiveFormat::Zip => Archivist::new(repository, zip::ZipArchive::new(out), report).write(pieces),
-    })
+    archive(repository, flat::Flat::new(repository, tree, prefix), format, out, listener)
 }
 
 /// Writes the objects of a bucket whose keys begin with `prefix` as an archive of files under their keys. What is no path
@@ -136,8 +132,18 @@ pub fn dump_keys(
     out: &mut dyn Write,
     listener: &Listener<'_>,
 ) -> Result<DumpReport, DumpError> {
+    archive(repository, flat::Flat::of_keys(repository, tree, prefix), format, out, listener)
+}
+
+fn archive(
+    repository: &Repository,
+    entries: flat::Flat<'_>,
+    format: ArchiveFormat,
+    out: &mut dyn Write,
+    listener: &Listener<'_>,
+) -> Result<DumpReport, DumpError> {
     let report = Reporter { listener, report: DumpReport::default() };
-    ahead::read(repository, flat::Flat::of_keys(repository, tree, prefix), |pieces| match format {
+    ahead::read(repository, entries, |pieces| match format {
         ArchiveFormat::Tar => Archivist::new(repository, tar::TarArchive::new(out), report).write(pieces),
         ArchiveFormat::Zip => Archivist::new(repository, zip::ZipArchive::new(out), report).write(pieces),
     })
