@@ -11,6 +11,10 @@ tool's repository and cache are copied, one night in the middle is forgotten and
 --prune`), and after it `check` must find nothing wrong. Printed are medians over the rounds: wall and CPU
 seconds, peak memory, and the bytes that the process read and wrote by system calls (its cache counted).
 
+Then a backup that reads the whole tree anew is timed: alone, beside a prune of the same repository that rewrites
+it, and beside the same prune of a copy of the repository, which takes from the disk and the cores as much. What the
+second takes longer than the third is what the prune delays it by.
+
 `--nights`, `--rounds` and `--tools` choose less; repositories that are there already are used again.
 """
 
@@ -135,6 +139,44 @@ def measure(words, env, cwd):
     return wall, cpu, usage.ru_maxrss / 1024, int(io["rchar"]) / 2**20, int(io["wchar"]) / 2**20
 
 
+def beside(program, tree, work, neighbour):
+    """Seconds that a backup of the whole tree takes while the repository `neighbour`, a name below `work`, is pruned."""
+    where, other = work / "copy" / "keepstone", work / "copy" / neighbour if neighbour else None
+    for copy in {where, other} - {None}:
+        subprocess.run(["cp", "-a", str(work / "keepstone"), str(copy)], check=True)
+    prune = None
+    if other:
+        env = environment("keepstone", other)
+        must([program, "forget", "--keep-monthly", "100"], env, other)
+        words = [program, "prune", "--max-unused", "0", "--reseal"]
+        must([program, "key", "rotate"], env, other)
+        prune = subprocess.Popen(words, env=env, cwd=other, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    env = environment("keepstone", where)
+    wall, *_ = measure([program, "backup", "-q", "--force", str(tree)], env, where)
+    if prune:
+        outlived = prune.poll() is None
+        _, said = prune.communicate()
+        if prune.returncode != 0:
+            sys.exit(f"prune ended with {prune.returncode}:\n{said.decode()[-2000:]}")
+        if not outlived:
+            print("the prune ended before the backup did", file=sys.stderr)
+    must([program, "check"], env, where)
+    shutil.rmtree(work / "copy")
+    return wall
+
+
+def compare_beside(program, tree, work, rounds):
+    cases = {"alone": None, "beside a prune of the same repository": "keepstone", "beside a prune of another": "other"}
+    walls = {case: [] for case in cases}
+    for _ in range(rounds):
+        for case, neighbour in cases.items():
+            (work / "copy").mkdir()
+            walls[case].append(beside(program, tree, work, neighbour))
+    print(f"a backup that reads everything: median of {rounds} rounds, wall s")
+    for case, seconds in walls.items():
+        print(f"{case:40}{statistics.median(seconds):9.2f}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tree", type=Path, required=True)
@@ -175,6 +217,8 @@ def main():
     for tool, rounds in results.items():
         medians = [statistics.median(column) for column in zip(*rounds)]
         print(f"{tool:12}{medians[0]:9.2f}{medians[1]:9.2f}{medians[2]:9.0f}{medians[3]:10.0f}{medians[4]:10.0f}")
+    if "keepstone" in tools:
+        compare_beside(tools["keepstone"], args.tree, args.work, args.rounds)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::scene::*;
 use crate::support::*;
 
-/// A clock that stands so many days after the one that backups are dated by.
+/// A clock that stands so many days after the first night.
 #[derive(Debug)]
 struct DaysLater(i64);
 
@@ -22,6 +22,11 @@ impl Chance for DaysLater {
     fn now(&self) -> Time {
         Time { secs: StandingClock.now().secs + self.0 * 24 * 60 * 60, nanos: 0 }
     }
+}
+
+fn open_days_later(store: &MemoryStore, cache: &TempDir, days: i64) -> Repository {
+    let (cache, chance) = (CacheDir::Kept(cache.path().to_owned()), Box::new(DaysLater(days)));
+    Repository::open(Box::new(store.clone()), PASSWORD, &cache, chance).unwrap()
 }
 
 /// Four nights; each report saw the snapshots of those before.
@@ -37,7 +42,10 @@ impl Nights {
         let (store, cache) = (MemoryStore::new(), scratch());
         make(&store);
         let mut promised = Promised::default();
-        let back_up = |night| promised.back_up(&open(store.clone(), cache.path()), files(night..night + 6, 3000));
+        let back_up = |night: u64| {
+            let repository = open_days_later(&store, &cache, night as i64);
+            promised.back_up(&repository, files(night..night + 6, 3000))
+        };
         let snapshots = (0..4).map(back_up).collect();
         Nights { store, cache, promised, snapshots }
     }
@@ -49,10 +57,7 @@ impl Nights {
     }
 
     fn prune(&self, days: i64) -> u64 {
-        let cache = CacheDir::Kept(self.cache.path().to_owned());
-        let chance = Box::new(DaysLater(days));
-        let repository = Repository::open(Box::new(self.store.clone()), PASSWORD, &cache, chance).unwrap();
-        let report = try_prune(&repository, &thrifty()).unwrap();
+        let report = try_prune(&open_days_later(&self.store, &self.cache, days), &thrifty()).unwrap();
         self.promised.assert_kept(&self.store);
         report.reports_removed
     }
