@@ -203,7 +203,7 @@ fn a_second_search_of_the_same_tree_reads_nothing() {
 /// Differences by path, as diff tells them.
 fn differences(repository: &Repository, before: &TreeRef, after: &TreeRef) -> (BTreeMap<String, Change>, Totals) {
     let mut changes = BTreeMap::new();
-    let totals = diff(repository, before, after, &mut |difference| {
+    let totals = diff(repository, before, after, b"", &mut |difference| {
         let path = String::from_utf8_lossy(difference.path).into_owned();
         assert_eq!(difference.before.is_none(), difference.change == Change::Added);
         assert_eq!(difference.after.is_none(), difference.change == Change::Removed);

@@ -99,18 +99,25 @@ pub fn place(repository: &Repository, snapshot: &Snapshot, path: &[u8]) -> Resul
         .map_err(|error| refused(error, "see what is in a snapshot with: keepstone ls -R SNAPSHOT"))
 }
 
-/// The directory that a `SNAPSHOT:PATH` means, and the snapshot that it is in.
-pub fn directory(
-    repository: &Repository,
-    spec: &SnapshotSpec,
-    args: &FilterArgs,
-) -> Result<(SnapshotId, TreeRef), Failure> {
+/// A directory in a snapshot.
+pub struct Directory {
+    /// The snapshot.
+    pub id: SnapshotId,
+    /// The directory; of a bucket, all of it.
+    pub tree: TreeRef,
+    /// What those of its names begin with that are meant: empty, but for a part of a bucket.
+    pub prefix: Vec<u8>,
+}
+
+/// The directory that a `SNAPSHOT:PATH` means.
+pub fn directory(repository: &Repository, spec: &SnapshotSpec, args: &FilterArgs) -> Result<Directory, Failure> {
     let (id, snapshot) = one(repository, &spec.name, args)?;
-    let spot = spot(repository, &snapshot, &spec.path)?;
-    match (spot.tree(), &spot) {
-        (Some(tree), _) => Ok((id, tree.clone())),
-        (None, Spot::Keys { tree, prefix }) if prefix.is_empty() => Ok((id, tree.clone())),
-        (None, _) => Err(Failure::new(Exit::Failed, format!("{spec} is no directory"))),
+    match place(repository, &snapshot, &spec.path)? {
+        Spot::Keys { tree, prefix } => Ok(Directory { id, tree, prefix }),
+        spot => match spot.tree() {
+            Some(tree) => Ok(Directory { id, tree: tree.clone(), prefix: Vec::new() }),
+            None => Err(Failure::new(Exit::Failed, format!("{spec} is no directory"))),
+        },
     }
 }
 

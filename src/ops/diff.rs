@@ -80,10 +80,16 @@ impl Tally {
 /// Called for each difference, in the order of paths' parts.
 pub type OnDifference<'a> = &'a mut dyn FnMut(&Difference<'_>) -> Result<()>;
 
-/// Compares the trees of two snapshots. Where both refer to one node, nothing of it is read: one change
-/// among a million entries costs a few nodes.
-pub fn diff(repository: &Repository, before: &TreeRef, after: &TreeRef, each: OnDifference<'_>) -> Result<Totals> {
-    let mut diff = Diff { repository, totals: Totals::default(), each, levels: Vec::new() };
+/// Compares the trees of two snapshots, or of those of a bucket the objects whose keys begin with `prefix`. Where both
+/// refer to one node, nothing of it is read: one change among a million entries costs a few nodes.
+pub fn diff(
+    repository: &Repository,
+    before: &TreeRef,
+    after: &TreeRef,
+    prefix: &[u8],
+    each: OnDifference<'_>,
+) -> Result<Totals> {
+    let mut diff = Diff { repository, prefix, totals: Totals::default(), each, levels: Vec::new() };
     diff.descend(Vec::new(), before, after)?;
     while let Some(level) = diff.levels.last_mut() {
         match level.next_pair(repository)? {
@@ -96,6 +102,8 @@ pub fn diff(repository: &Repository, before: &TreeRef, after: &TreeRef, each: On
 
 struct Diff<'a> {
     repository: &'a Repository,
+    /// What the names at the top begin with that are compared.
+    prefix: &'a [u8],
     totals: Totals,
     each: OnDifference<'a>,
     /// The directories that both have and that differ, from the top to where the comparison is.
@@ -123,6 +131,10 @@ impl Diff<'_> {
 
     fn compare(&mut self, pair: Pair) -> Result<()> {
         let directory = self.levels.last().map_or(&[][..], |level| &level.path);
+        let is_wanted = |entry: &Entry| self.levels.len() > 1 || entry.key.name.starts_with(self.prefix);
+        if !pair.0.as_ref().or(pair.1.as_ref()).is_some_and(is_wanted) {
+            return Ok(());
+        }
         match pair {
             (Some(before), None) => self.one_sided(Change::Removed, join(directory, &before.key.name), &before),
             (None, Some(after)) => self.one_sided(Change::Added, join(directory, &after.key.name), &after),

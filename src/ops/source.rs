@@ -151,8 +151,20 @@ pub enum Extent {
     Hole(u64),
 }
 
+/// Another content has taken the place of the one that is being read; opened again, the file is read from its
+/// beginning. What a [`Reading`] fails with then, as the inner error.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("was replaced while it was read")]
+pub struct Replaced;
+
 /// One reading of a file's content.
 pub trait Reading {
+    /// Whether what was opened is what was found. The beginning of anything else is not worth keeping under the name
+    /// of that.
+    fn is_as_found(&self) -> bool {
+        true
+    }
+
     /// Passes over the first `offset` bytes, holes counted; asked before anything else, and perhaps again. The
     /// next stretch then begins there. `false` if that is impossible: then nothing is passed over.
     fn begin_at(&mut self, offset: u64) -> io::Result<bool> {

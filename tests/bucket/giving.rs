@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::desk::{Desk, Ran};
+use crate::scene::interrupted;
 use crate::servers::{Kind, Spot, s3_client, spot};
 
 struct Scene {
@@ -33,6 +34,11 @@ impl Scene {
         let prefix = self.source.address.rsplit_once("bucket/").unwrap().1;
         let from = format!("latest:{prefix}");
         self.run(&[&["restore", &*from, "--target", &*self.target.address], words].concat())
+    }
+
+    /// Uploads in parts that were begun and not ended at the target.
+    fn uploads(&self) -> Value {
+        serde_json::from_str(&s3_client(&self.target, "uploads")).unwrap()
     }
 
     /// Keys, contents, headers, metadata and tags.
@@ -95,6 +101,26 @@ fn what_is_not_right_is_made_right_and_what_is_too_much_goes_only_if_asked() {
 #[test]
 fn what_is_not_right_in_ceph_is_made_right() {
     is_made_right(Kind::Ceph);
+}
+
+#[test]
+fn an_interrupted_restore_leaves_no_parts_behind() {
+    let scene = Scene::at(Kind::S3);
+    std::fs::write(scene.desk.path("source/large"), vec![7; 64 << 20]).unwrap();
+    scene.run(&["backup", "source/large"]).succeeds();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keepstone"));
+    command.args(["restore", "latest", "--target", &scene.target.address, "--limit-upload", "4000"]);
+    command.envs(scene.desk.variables());
+    command.envs(scene.source.variables.iter().map(|(name, value)| (name, value)));
+    let child = command.spawn().unwrap();
+    let begun = std::time::Instant::now();
+    while scene.uploads().as_array().unwrap().is_empty() {
+        assert!(begun.elapsed().as_secs() < 60, "no upload was begun");
+    }
+
+    assert_eq!(interrupted(child), Some(130));
+
+    assert_eq!(scene.uploads(), serde_json::json!([]));
 }
 
 #[test]

@@ -38,6 +38,19 @@ fn differences_are_told_by_key() {
 }
 
 #[test]
+fn differences_are_told_below_a_prefix() {
+    let scene = Scene::holding(["a/1", "a/2", "b/1", "b", "b2"]);
+    scene.back_up().succeeds();
+    ["a/1", "b/1"].iter().for_each(|key| scene.bucket.remove(key));
+    ["a/3", "b/2", "b", "b2"].iter().for_each(|key| scene.bucket.put(key, b"other", THEN + 60));
+    scene.back_up().succeeds();
+    let said = scene.desk.run("diff latest~1:b/ latest:b/").succeeds();
+    assert_eq!(said.stdout, "-    /b/1\n+    /b/2\n");
+    assert!(said.stderr.contains("1 new, 1 removed, 0 changed"), "{}", said.stderr);
+    scene.desk.run("diff latest~1:a latest:b/").ends(2).complains("not the same part of a bucket");
+}
+
+#[test]
 fn an_archive_holds_what_is_a_path() {
     let scene = Scene::holding(["a/b", "a/c", "a//d", "../e"]);
     scene.back_up().succeeds();

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::buckets::Instead;
-use crate::scene::{ODD_KEYS, Scene, THEN};
+use crate::scene::{ODD_KEYS, Scene, THEN, interrupted};
 
 fn noise(seed: u8, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
@@ -126,13 +126,36 @@ fn an_object_that_is_replaced_before_it_is_read_is_read_as_it_is_then() {
 }
 
 #[test]
-fn an_object_that_is_replaced_while_it_is_read_is_named_and_no_mixture_is_kept() {
+fn an_object_that_is_replaced_while_it_is_read_is_read_anew() {
     let scene = Scene::holding(["a"]);
     scene.bucket.put("large", &noise(1, 40 << 20), THEN);
     let (bucket, parts) = (scene.bucket.clone(), AtomicU32::new(0));
     scene.server.fault(move |asked| {
         if asked.key == "large" && asked.method == "GET" && parts.fetch_add(1, Relaxed) == 6 {
-            bucket.put("large", &noise(2, 40 << 20), THEN + 60);
+            bucket.put("large", &noise(2, 30 << 20), THEN + 60);
+        }
+        None
+    });
+
+    let report = scene.report();
+
+    assert_eq!((&report["troubles"], &report["total_bytes_processed"]), (&0.into(), &((30 << 20) + 1).into()));
+    assert!(scene.dumped("large") == noise(2, 30 << 20));
+    scene.server.take_counts();
+    scene.back_up().succeeds();
+    assert_eq!(scene.server.take_counts(), (1, 0, 0));
+    scene.desk.run("check --read-data").succeeds();
+}
+
+#[test]
+fn an_object_that_never_rests_is_named_and_no_mixture_is_kept() {
+    let scene = Scene::holding(["a"]);
+    scene.bucket.put("large", &noise(1, 20 << 20), THEN);
+    let (bucket, parts) = (scene.bucket.clone(), AtomicU32::new(0));
+    scene.server.fault(move |asked| {
+        if asked.key == "large" && asked.method == "GET" {
+            let part = parts.fetch_add(1, Relaxed);
+            bucket.put("large", &noise(part as u8, 20 << 20), THEN + i64::from(part));
         }
         None
     });
@@ -140,8 +163,62 @@ fn an_object_that_is_replaced_while_it_is_read_is_named_and_no_mixture_is_kept()
     scene.back_up().ends(3).complains("large: cannot read it: was replaced while it was read");
 
     assert_eq!(scene.keys(), ["a"]);
+    scene.server.fault(|_| None);
     scene.back_up().succeeds();
-    assert!(scene.dumped("large") == noise(2, 40 << 20));
+}
+
+/// Its beginning would be taken for that of the one that was listed.
+#[test]
+fn what_was_read_of_a_replaced_object_is_not_gone_on_with_when_the_old_one_is_back() {
+    let scene = Scene::holding(["a"]);
+    scene.bucket.put("large", &noise(1, 40 << 20), THEN);
+    let (reached, was_reached) = std::sync::mpsc::channel();
+    let (bucket, parts) = (scene.bucket.clone(), AtomicU32::new(0));
+    scene.server.fault(move |asked| match (&*asked.key, &*asked.method) {
+        ("large", "HEAD") => {
+            bucket.put("large", &noise(2, 40 << 20), THEN + 60);
+            None
+        }
+        ("large", "GET") if parts.fetch_add(1, Relaxed) >= 8 => {
+            reached.send(()).unwrap();
+            Some(Instead::Hang)
+        }
+        _ => None,
+    });
+    let child = scene.spawn_backup();
+    was_reached.recv().unwrap();
+
+    assert_eq!(interrupted(child), Some(130));
+    scene.server.fault(|_| None);
+    scene.bucket.put("large", &noise(1, 40 << 20), THEN + 120);
+    scene.back_up().succeeds();
+
+    assert!(scene.dumped("large") == noise(1, 40 << 20));
+}
+
+/// The same without the exchange: then it is.
+#[test]
+fn a_large_object_is_gone_on_with_where_an_interrupted_backup_stopped() {
+    let scene = Scene::holding(["a"]);
+    scene.bucket.put("large", &noise(1, 40 << 20), THEN);
+    let (reached, was_reached) = std::sync::mpsc::channel();
+    let parts = AtomicU32::new(0);
+    scene.server.fault(move |asked| {
+        let hangs = asked.key == "large" && asked.method == "GET" && parts.fetch_add(1, Relaxed) >= 8;
+        hangs.then(|| {
+            reached.send(()).unwrap();
+            Instead::Hang
+        })
+    });
+    let child = scene.spawn_backup();
+    was_reached.recv().unwrap();
+
+    assert_eq!(interrupted(child), Some(130));
+    scene.server.fault(|_| None);
+    let read = scene.report()["bytes_read"].as_u64().unwrap();
+
+    assert!(read < 40 << 20, "{read}");
+    assert!(scene.dumped("large") == noise(1, 40 << 20));
 }
 
 #[test]

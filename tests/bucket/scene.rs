@@ -1,5 +1,6 @@
 //! A desk with a repository, and a bucket in this process.
 
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,6 +74,15 @@ impl Scene {
         Ran::of(address, command.output().unwrap())
     }
 
+    /// Begins to back up the bucket, and waits for its answers as long as it takes.
+    pub fn spawn_backup(&self) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_keepstone"));
+        let endpoint = format!("endpoint={}", self.server.endpoint());
+        command.args(["backup", "-b", &endpoint, "-b", "timeout=3600", "s3://bucket"]).envs(self.desk.variables());
+        command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "secret");
+        command.spawn().unwrap()
+    }
+
     /// What the newest snapshot holds under this key.
     pub fn dumped(&self, key: &str) -> Vec<u8> {
         let output = self.desk.keepstone().args(["dump", "latest", key]).output().unwrap();
@@ -86,4 +96,11 @@ impl Scene {
         let path = |entry: &serde_json::Value| entry["path"].as_str().map(|path| path[1..].to_owned());
         entries.iter().filter_map(path).collect()
     }
+}
+
+/// How a process ends that is interrupted as from a terminal.
+pub fn interrupted(mut child: Child) -> Option<i32> {
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    child.wait().unwrap().code()
 }

@@ -1,7 +1,7 @@
 //! What cannot be listed or read is named and counted, and never left out in silence.
 
 use crate::buckets::Instead;
-use crate::scene::{Scene, THEN};
+use crate::scene::{Scene, THEN, interrupted};
 
 #[test]
 fn an_object_that_is_refused_or_gone_is_named_and_the_rest_is_kept() {
@@ -107,17 +107,10 @@ fn an_interrupted_backup_does_not_wait_for_a_server_that_hangs() {
             Instead::Hang
         })
     });
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_keepstone"));
-    let endpoint = format!("endpoint={}", scene.server.endpoint());
-    command.args(["backup", "-b", &endpoint, "-b", "timeout=3600", "s3://bucket"]).envs(scene.desk.variables());
-    command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "secret");
-    let mut child = command.spawn().unwrap();
+    let child = scene.spawn_backup();
     was_asked.recv().unwrap();
 
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(interrupted(child), Some(130));
     scene.server.fault(|_| None);
     scene.back_up().succeeds();
 }

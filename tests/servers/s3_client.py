@@ -1,4 +1,4 @@
-"""What another client makes of a place in a bucket: s3_client.py ENDPOINT KEY SECRET BUCKET PREFIX fill|spoil|describe."""
+"""What another client makes of a place in a bucket: s3_client.py ENDPOINT KEY SECRET BUCKET PREFIX fill|spoil|describe|uploads."""
 
 import hashlib
 import json
@@ -76,4 +76,10 @@ def describe():
     print(json.dumps(found, sort_keys=True))
 
 
-{"fill": fill, "spoil": spoil, "describe": describe}[deed]()
+def uploads():
+    """The keys of uploads in parts that were begun and not ended."""
+    begun = s3.list_multipart_uploads(Bucket=bucket, Prefix=f"{prefix}/").get("Uploads", [])
+    print(json.dumps([upload["Key"][len(prefix) + 1 :] for upload in begun]))
+
+
+{"fill": fill, "spoil": spoil, "describe": describe, "uploads": uploads}[deed]()

@@ -35,7 +35,7 @@ fn object(repository: &Repository, what: &CatWhat) -> Result<Value, Failure> {
             let (id, snapshot) = choose::one(repository, snapshot, &no_filter)?;
             Ok(cat::snapshot_value(&id, &snapshot))
         }
-        CatWhat::Tree { snapshot } => cat::tree(repository, &choose::directory(repository, snapshot, &no_filter)?.1),
+        CatWhat::Tree { snapshot } => cat::tree(repository, &choose::directory(repository, snapshot, &no_filter)?.tree),
         CatWhat::Blob { id } => cat::blob(repository, &blob(repository, id)?),
         CatWhat::Pack { id } => cat::pack_by_prefix(repository, id.as_str()).and_then(|id| cat::pack(repository, &id)),
         CatWhat::Index { id } => {

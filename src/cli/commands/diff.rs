@@ -13,8 +13,13 @@ use crate::ops::diff::{Change, Difference, Tally, Totals, diff};
 /// Compares two snapshots, or directories in them.
 pub fn run(context: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
     let repository = open::repository(context)?;
-    let (from, before) = choose::directory(&repository, &args.from, &args.filter)?;
-    let (to, after) = choose::directory(&repository, &args.to, &args.filter)?;
+    let before = choose::directory(&repository, &args.from, &args.filter)?;
+    let after = choose::directory(&repository, &args.to, &args.filter)?;
+    if before.prefix != after.prefix {
+        let message = format!("{} and {} are not the same part of a bucket", args.from, args.to);
+        return Err(Failure::new(Exit::Usage, message).hint("give both sides one prefix, or none"));
+    }
+    let (from, to) = (before.id, after.id);
     if !open::is_json(context) {
         context.note(format!("comparing snapshot {} with {}", from.short(), to.short()));
     }
@@ -23,7 +28,7 @@ pub fn run(context: &Context, args: &DiffArgs) -> Result<Exit, Failure> {
         true => Ok(()),
         false => aside.go_on(show(context, difference)),
     };
-    let compared = diff(&repository, &before, &after, each);
+    let compared = diff(&repository, &before.tree, &after.tree, &before.prefix, each);
     let totals = aside.settle(compared)?;
     match open::is_json(context) {
         true => context.out().json(&Statistics::of(&from, &to, &totals))?,

@@ -29,6 +29,8 @@ static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
 });
 /// How often it is looked whether to stop.
 const LOOK: Duration = Duration::from_millis(100);
+/// How long what was begun is cleared away for, when all is to end.
+const MOMENT: Duration = Duration::from_secs(3);
 /// Of an answer that is no object, no more than this is read: a page of a thousand long keys, written `%XX`, and more.
 const ANSWER_MAX: usize = 16 << 20;
 /// Requests at a time, where nobody says otherwise: objects are small, and servers far away.
@@ -150,6 +152,18 @@ impl Client {
         tokio::select! {
             answered = self.ask_until_answered(ask) => answered,
             () = self.stopped() => Err(BucketError::Odd("interrupted".into())),
+        }
+    }
+
+    /// The same for what is asked last of all, to leave nothing behind: it has a moment even when all is to end.
+    pub(super) async fn ask_at_the_end(&self, ask: &Ask) -> Result<Answer, BucketError> {
+        let moment_after_stop = async {
+            self.stopped().await;
+            tokio::time::sleep(MOMENT).await;
+        };
+        tokio::select! {
+            answered = self.ask_until_answered(ask) => answered,
+            () = moment_after_stop => Err(BucketError::Odd("interrupted".into())),
         }
     }
 

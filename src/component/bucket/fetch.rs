@@ -15,7 +15,7 @@ use super::client::{Ask, Client};
 use super::error::BucketError;
 use super::meta::Named;
 use super::s3::{self, Head, Listed, query};
-use crate::ops::source::{Extent, Reading};
+use crate::ops::source::{Extent, Reading, Replaced};
 
 /// Objects up to this length are fetched whole.
 pub(super) const WHOLE_MAX: u64 = 1 << 20;
@@ -247,6 +247,10 @@ pub(super) struct ObjectReading {
 }
 
 impl Reading for ObjectReading {
+    fn is_as_found(&self) -> bool {
+        self.is_listed
+    }
+
     fn begin_at(&mut self, offset: u64) -> io::Result<bool> {
         // What an earlier backup read was of the object that was listed.
         if !self.is_listed || offset > self.size || self.current.is_some() {
@@ -267,7 +271,10 @@ impl Reading for ObjectReading {
         }
         let mut current = match self.current.take() {
             Some(current) if !current.is_empty() => current,
-            _ => self.parts.take().map_err(io::Error::other)?,
+            _ => self.parts.take().map_err(|error| match error {
+                BucketError::Replaced => io::Error::other(Replaced),
+                error => io::Error::other(error),
+            })?,
         };
         let len = current.len().min(buffer.len());
         buffer[..len].copy_from_slice(&current.split_to(len));

@@ -195,7 +195,7 @@ impl Drop for NewObject {
         for part in std::mem::take(&mut state.under_way) {
             let _ = part.blocking_recv();
         }
-        if let Err(error) = self.client.wait(self.client.ask(&ask)) {
+        if let Err(error) = self.client.wait(self.client.ask_at_the_end(&ask)) {
             tracing::warn!("an upload in parts was not finished, and could not be cleared away: {error}");
         }
     }

@@ -90,6 +90,10 @@ impl FileReading {
 }
 
 impl Reading for FileReading {
+    fn is_as_found(&self) -> bool {
+        (size(&self.now), mtime(&self.now)) == (self.found_size, self.found_mtime)
+    }
+
     fn begin_at(&mut self, offset: u64) -> io::Result<bool> {
         let is_there = offset <= self.end;
         if is_there {

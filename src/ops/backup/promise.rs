@@ -54,6 +54,8 @@ struct Slot {
 
 #[derive(Default)]
 struct State {
+    /// What is read now is not what the walk found.
+    is_another: bool,
     builder: Option<ContentBuilder>,
     next: u64,
     /// Items that came before their turn.
@@ -64,7 +66,7 @@ struct State {
 
 /// A file that was read to its end.
 pub(super) struct AllRead {
-    /// How many items it has.
+    /// How many items there were, those of readings that were given up among them.
     pub count: u64,
     /// All of it, if it has none.
     pub short: Vec<u8>,
@@ -104,7 +106,7 @@ impl Promise {
             match (&state.outcome, &state.builder) {
                 (Some(Ok(FileOutcome::Read(read))), _) => return Ok(SoFar::Done(read.clone())),
                 // What fits an entry is never worth going on in.
-                (_, Some(builder)) if builder.size() > INLINE_MAX as u64 => builder.clone(),
+                (_, Some(builder)) if builder.size() > INLINE_MAX as u64 && !state.is_another => builder.clone(),
                 _ => return Ok(SoFar::Nothing),
             }
         };
@@ -132,10 +134,18 @@ impl Ticket {
         self.0.settle(&mut self.0.lock(), outcome);
     }
 
+    /// From here on the file is read once more: only items from number `first` on are its content.
+    pub fn begin(&self, first: u64, is_as_found: bool) {
+        let mut state = self.0.lock();
+        (state.builder, state.next, state.is_another) = (None, first, !is_as_found);
+        state.early.clear();
+    }
+
     /// Takes item `number`, whenever it comes.
     pub fn item(&self, blobs: &Blobs<'_>, number: u64, item: Result<Item, RepoError>) {
         let mut state = self.0.lock();
         match item {
+            Ok(_) if number < state.next => {}
             Ok(item) => {
                 state.early.insert(number, item);
                 self.advance(blobs, state);
