@@ -12,6 +12,7 @@ mod servers;
 mod giving;
 mod looking;
 mod others;
+mod proxy;
 mod reading;
 mod scene;
 mod trouble;

@@ -15,12 +15,13 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+use super::route::Route;
 use crate::storage::Limits;
 use crate::storage::remote::{BadSetup, Options, Outflow, Pulse, Trouble, authorities, no_answer};
 
 /// One client for all requests to a bucket.
 pub(super) struct Http {
-    client: Client<HttpsConnector<HttpConnector>, Outflow>,
+    client: Client<HttpsConnector<Route>, Outflow>,
     /// A transfer in which nothing has moved for so long is cut.
     patience: Duration,
     limits: Limits,
@@ -47,7 +48,7 @@ impl Http {
         tcp.set_connect_timeout(Some(options.timeout.min(Duration::from_secs(15))));
         let client = Client::builder(TokioExecutor::new())
             .pool_max_idle_per_host(options.connections)
-            .build(connector.wrap_connector(tcp));
+            .build(connector.wrap_connector(Route::new(tcp)));
         Ok(Http { client, patience: options.timeout, limits: limits.clone(), reached: AtomicBool::new(false) })
     }
 

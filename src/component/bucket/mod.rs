@@ -11,6 +11,7 @@ mod fetch;
 mod http;
 mod listing;
 mod meta;
+mod route;
 mod s3;
 mod sign;
 mod source;
