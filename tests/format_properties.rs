@@ -173,6 +173,16 @@ proptest! {
     }
 
     #[test]
+    fn what_a_segment_lists_is_listed_the_same_again(value in values::segment()) {
+        let (session, replaces) = (value.header.session, value.header.replaces.to_vec());
+        let mut packs: Vec<_> = value.clone().into_packs().collect();
+        packs.reverse();
+        let again = Segment::listing(session, packs, &replaces).unwrap();
+        prop_assert_eq!((&again.header.packs, &again.header.replaces), (&value.header.packs, &value.header.replaces));
+        prop_assert_eq!(&again.records, &value.records);
+    }
+
+    #[test]
     fn every_pack_directory_comes_back(value in values::directory()) {
         prop_assert_eq!(Directory::from_bytes(ObjectKind::DataPack, &value.to_bytes()), Ok(value));
     }

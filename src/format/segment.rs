@@ -3,7 +3,7 @@
 //! A header, then blob records of fixed length in ascending order, so that any number of segments is
 //! merged as streams.
 
-use super::codec::{Ascending, Decode, Encode, Keyed, Malformed, Structure};
+use super::codec::{Ascending, Decode, Encode, Keyed, Malformed, Structure, TooLong};
 use super::control::{Lineage, Signature};
 use super::envelope::{Fields, ObjectKind};
 use super::extras::Extras;
@@ -108,6 +108,15 @@ impl BlobRecord {
     }
 }
 
+/// A pack as a segment lists it, and where all of its blobs but padding lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WholePack {
+    /// The pack.
+    pub record: PackRecord,
+    /// Its blobs.
+    pub blobs: Vec<Placed>,
+}
+
 /// A whole segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Segment {
@@ -124,6 +133,44 @@ impl Segment {
         records.dedup_by_key(|record| order(record));
         header.blobs = u32::try_from(records.len()).unwrap_or(u32::MAX);
         Segment { header, records }
+    }
+
+    /// The segment by which `session` lists these packs, and says that it takes the place of others. Of a pack that is
+    /// there twice, one counts.
+    ///
+    /// # Errors
+    ///
+    /// If these are more packs, or others, than a segment can list.
+    pub fn listing(session: SessionId, mut packs: Vec<WholePack>, replaces: &[IndexId]) -> Result<Self, TooLong> {
+        packs.sort_by_key(|pack| pack.record.id);
+        packs.dedup_by_key(|pack| pack.record.id);
+        let listed = Ascending::new(packs.iter().map(|pack| pack.record).collect())?;
+        let records = (0..)
+            .zip(packs)
+            .flat_map(|(pack, listed)| listed.blobs.into_iter().map(move |placed| BlobRecord { placed, pack }));
+        let records = records.collect();
+        let header = SegmentHeader {
+            session,
+            lineage: Lineage::default(),
+            replaces: Ascending::new(replaces.to_vec())?,
+            packs: listed,
+            blobs: 0,
+            signature: Signature::default(),
+            extras: Extras::default(),
+        };
+        Ok(Segment::new(header, records))
+    }
+
+    /// What it lists, pack by pack.
+    pub fn into_packs(self) -> impl Iterator<Item = WholePack> {
+        let Segment { header, records } = self;
+        let mut blobs: Vec<Vec<Placed>> = vec![Vec::new(); header.packs.len()];
+        for record in records {
+            if let Some(blobs) = blobs.get_mut(record.pack as usize) {
+                blobs.push(record.placed);
+            }
+        }
+        header.packs.into_vec().into_iter().zip(blobs).map(|(record, blobs)| WholePack { record, blobs })
     }
 
     /// Its bytes: the header's length, the header, the records.

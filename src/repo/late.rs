@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::closings::Closings;
 use super::error::{Class, RepoError, Result};
-use super::{Announced, Relisting, Repository, Who, WholePack};
+use super::{Announced, Relisting, Repository, Who};
 use crate::crypto::Keyset;
 use crate::format::control::SessionKind;
-use crate::format::segment::Segment;
+use crate::format::segment::{Segment, WholePack};
 use crate::id::PackId;
 
 impl Repository {

@@ -43,7 +43,7 @@ pub use names::{
 pub use objects::{Durable, Objects};
 pub use packs::PackInside;
 pub use reader::noun;
-pub use relist::{Relisting, WholePack, packs_of};
+pub use relist::Relisting;
 pub use replace::Replaced;
 pub use run::Ending;
 pub use session::{Announced, Standing, Usable, Who, program};

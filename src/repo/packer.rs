@@ -11,12 +11,9 @@ use super::metacache::{CacheCopy, MetaCache};
 use super::names;
 use super::objects::{Durable, Objects};
 use crate::crypto::PackSealer;
-use crate::format::codec::Ascending;
-use crate::format::control::{Lineage, Signature};
 use crate::format::envelope::{TAG_LEN, padme};
-use crate::format::extras::Extras;
 use crate::format::pack::{BlobHeader, BlobKind, Compression, Placed, RECORD_LEN, TRAILER_STORED_LEN, directory_len};
-use crate::format::segment::{BlobRecord, PackClass, PackRecord, Segment, SegmentHeader};
+use crate::format::segment::{PackClass, PackRecord, WholePack};
 use crate::id::{PackId, SessionId};
 use crate::storage::Staged;
 
@@ -243,31 +240,11 @@ impl Dice {
     }
 }
 
-/// A segment that lists these packs, which a session has put.
-pub(super) fn segment_of(session: SessionId, packs: &[StoredPack]) -> Segment {
-    let mut ids: Vec<PackId> = packs.iter().map(|pack| pack.id.id()).collect();
-    ids.sort_unstable();
-    let number = |id: &PackId| ids.binary_search(id).map_or(u32::MAX, |at| at as u32);
-    let records = packs.iter().flat_map(|pack| {
-        let pack_number = number(&pack.id.id());
-        pack.blobs.iter().map(move |placed: &Placed| BlobRecord { placed: *placed, pack: pack_number })
-    });
-    let records = records.collect();
-    let packs = packs.iter().map(|pack| PackRecord {
-        id: pack.id.id(),
-        len: pack.len,
-        class: pack.class,
-        blobs: pack.count,
-        retain_until: 0,
-    });
-    let header = SegmentHeader {
-        session,
-        lineage: Lineage::default(),
-        replaces: Ascending::default(),
-        packs: Ascending::new(packs.collect()).expect("a segment is written before it lists too many packs"),
-        blobs: 0,
-        signature: Signature::default(),
-        extras: Extras::default(),
-    };
-    Segment::new(header, records)
+impl StoredPack {
+    /// As a segment lists it.
+    pub fn listed(&self) -> WholePack {
+        let StoredPack { id, len, class, blobs, count } = self;
+        let record = PackRecord { id: id.id(), len: *len, class: *class, blobs: *count, retain_until: 0 };
+        WholePack { record, blobs: blobs.clone() }
+    }
 }

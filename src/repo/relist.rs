@@ -5,25 +5,13 @@ use std::collections::BTreeMap;
 
 use super::error::{RepoError, Result};
 use super::{Announced, Repository};
-use crate::format::codec::Ascending;
-use crate::format::control::{Lineage, Signature};
-use crate::format::extras::Extras;
 use crate::format::limits::{SEGMENT_PACKS_MAX, SEGMENT_REPLACES_MAX};
-use crate::format::pack::{BlobKind, Placed};
-use crate::format::segment::{BlobRecord, PackRecord, Segment, SegmentHeader};
+use crate::format::pack::BlobKind;
+use crate::format::segment::{PackRecord, Segment, WholePack};
 use crate::id::{IndexId, PackId};
 
 /// A segment is closed when it lists so many blobs: some ten megabytes.
 const FULL: usize = 1 << 17;
-
-/// A pack, and where all of its blobs but padding lie.
-#[derive(Debug, Clone)]
-pub struct WholePack {
-    /// As a segment lists it.
-    pub record: PackRecord,
-    /// Its blobs.
-    pub blobs: Vec<Placed>,
-}
 
 impl WholePack {
     /// A pack of `len` bytes, as its own directory describes it.
@@ -35,18 +23,6 @@ impl WholePack {
         blobs.retain(|placed| placed.blob.kind != BlobKind::Padding);
         WholePack { record, blobs }
     }
-}
-
-/// What a segment lists, pack by pack.
-pub fn packs_of(segment: Segment) -> impl Iterator<Item = WholePack> {
-    let Segment { header, records } = segment;
-    let mut blobs: Vec<Vec<Placed>> = vec![Vec::new(); header.packs.len()];
-    for record in records {
-        if let Some(blobs) = blobs.get_mut(record.pack as usize) {
-            blobs.push(record.placed);
-        }
-    }
-    header.packs.into_vec().into_iter().zip(blobs).map(|(record, blobs)| WholePack { record, blobs })
 }
 
 /// Segments in the making, one at a time.
@@ -111,27 +87,15 @@ impl<'r> Relisting<'r> {
 
     fn put(&mut self, replaces: &[IndexId]) -> Result<()> {
         self.blobs = 0;
-        let (mut packs, mut records) = (Vec::new(), Vec::new());
-        for (number, pack) in std::mem::take(&mut self.packs).into_values().enumerate() {
-            packs.push(pack.record);
-            let number = u32::try_from(number).map_err(|_| too_many())?;
-            records.extend(pack.blobs.into_iter().map(|placed| BlobRecord { placed, pack: number }));
-        }
-        let header = SegmentHeader {
-            session: self.session.id(),
-            lineage: Lineage::default(),
-            replaces: Ascending::new(replaces.to_vec()).map_err(|_| too_many())?,
-            packs: Ascending::new(packs).map_err(|_| too_many())?,
-            blobs: 0,
-            signature: Signature::default(),
-            extras: Extras::default(),
-        };
-        self.repository.objects().put(&Segment::new(header, records))?;
+        let packs = std::mem::take(&mut self.packs).into_values().collect();
+        let segment = Segment::listing(self.session.id(), packs, replaces).map_err(|_| too_many())?;
+        self.repository.objects().put(&segment)?;
         self.written += 1;
         Ok(())
     }
 }
 
-fn too_many() -> RepoError {
+/// Of packs or of what is replaced.
+pub(super) fn too_many() -> RepoError {
     RepoError::Refused("an index segment would list more than one can hold".into())
 }

@@ -5,15 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::error::{RepoError, Result};
+use super::error::Result;
+use super::relist::too_many;
 use super::session::Announced;
 use super::{ActiveSegment, Repository};
-use crate::format::codec::Ascending;
-use crate::format::control::{Lineage, Signature};
-use crate::format::extras::Extras;
 use crate::format::limits::{SEGMENT_PACKS_MAX, SEGMENT_REPLACES_MAX};
-use crate::format::pack::Placed;
-use crate::format::segment::{BlobRecord, PackRecord, Segment, SegmentHeader};
+use crate::format::segment::{Segment, WholePack};
 use crate::id::{IndexId, PackId, SessionId};
 
 /// A segment of fewer blobs is small.
@@ -45,14 +42,15 @@ impl Repository {
         omit: &HashSet<PackId>,
         live: &HashSet<SessionId>,
     ) -> Result<Replaced> {
-        let (chosen, mut replaces) = {
+        let (chosen, replaced) = {
             let view = self.view();
             (choose(view.segments().filter(|segment| !live.contains(&segment.session)), omit), view.replaced())
         };
         if chosen.is_empty() {
             return Ok(Replaced::default());
         }
-        replaces.extend(&chosen);
+        // Those first that would go on to list what is omitted.
+        let mut replaces: Vec<IndexId> = chosen.iter().copied().chain(replaced).collect();
         replaces.truncate(SEGMENT_REPLACES_MAX);
         let mut merge = Merge { repository: self, session: session.id(), packs: BTreeMap::new(), blobs: 0, written: 0 };
         let mut seen = HashSet::new();
@@ -97,7 +95,7 @@ fn choose(segments: impl Iterator<Item = ActiveSegment>, omit: &HashSet<PackId>)
 struct Merge<'r> {
     repository: &'r Repository,
     session: SessionId,
-    packs: BTreeMap<PackId, (PackRecord, Vec<Placed>)>,
+    packs: BTreeMap<PackId, WholePack>,
     blobs: usize,
     written: u64,
 }
@@ -106,22 +104,16 @@ impl Merge<'_> {
     /// Takes what a segment lists but `omit`, and what was taken before. Of two that say different things of a pack
     /// both are taken, in segments of their own: which is right shows when it is read.
     fn take(&mut self, segment: Segment, omit: &HashSet<PackId>, seen: &mut HashSet<blake3::Hash>) -> Result<()> {
-        let Segment { header, records } = segment;
-        let mut placed: Vec<Vec<Placed>> = vec![Vec::new(); header.packs.len()];
-        for record in records {
-            if let Some(placed) = placed.get_mut(record.pack as usize) {
-                placed.push(record.placed);
-            }
-        }
-        for (pack, placed) in header.packs.iter().zip(placed) {
-            if omit.contains(&pack.id) || !seen.insert(said(pack, &placed)) {
+        for pack in segment.into_packs() {
+            let id = pack.record.id;
+            if omit.contains(&id) || !seen.insert(said(&pack)) {
                 continue;
             }
-            if self.packs.contains_key(&pack.id) {
+            if self.packs.contains_key(&id) {
                 self.put(&[])?;
             }
-            self.blobs += placed.len();
-            self.packs.insert(pack.id, (*pack, placed));
+            self.blobs += pack.blobs.len();
+            self.packs.insert(id, pack);
             if self.blobs >= FULL || self.packs.len() >= SEGMENT_PACKS_MAX {
                 self.put(&[])?;
             }
@@ -132,37 +124,20 @@ impl Merge<'_> {
     /// Puts what was taken. Each pack is listed whole; the last segment names what all of them replace.
     fn put(&mut self, replaces: &[IndexId]) -> Result<()> {
         self.blobs = 0;
-        let (mut packs, mut records) = (Vec::new(), Vec::new());
-        for (number, (pack, placed)) in std::mem::take(&mut self.packs).into_values().enumerate() {
-            packs.push(pack);
-            let number = u32::try_from(number).map_err(|_| too_many())?;
-            records.extend(placed.into_iter().map(|placed| BlobRecord { placed, pack: number }));
-        }
-        let header = SegmentHeader {
-            session: self.session,
-            lineage: Lineage::default(),
-            replaces: Ascending::new(replaces.to_vec()).map_err(|_| too_many())?,
-            packs: Ascending::new(packs).map_err(|_| too_many())?,
-            blobs: 0,
-            signature: Signature::default(),
-            extras: Extras::default(),
-        };
-        self.repository.objects().put(&Segment::new(header, records))?;
+        let packs = std::mem::take(&mut self.packs).into_values().collect();
+        let segment = Segment::listing(self.session, packs, replaces).map_err(|_| too_many())?;
+        self.repository.objects().put(&segment)?;
         self.written += 1;
         Ok(())
     }
 }
 
 /// What a segment says of a pack, in short.
-fn said(pack: &PackRecord, placed: &[Placed]) -> blake3::Hash {
+fn said(pack: &WholePack) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(pack.id.as_bytes()).update(&pack.len.to_le_bytes());
-    for placed in placed {
+    hasher.update(pack.record.id.as_bytes()).update(&pack.record.len.to_le_bytes());
+    for placed in &pack.blobs {
         hasher.update(&placed.blob.to_bytes()).update(&placed.offset.to_le_bytes());
     }
     hasher.finalize()
-}
-
-fn too_many() -> RepoError {
-    RepoError::Refused("an index segment would list more than one can hold".into())
 }

@@ -7,14 +7,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::error::{RepoError, Result};
 use super::objects::Durable;
-use super::packer::{Packer, StoredPack, segment_of};
+use super::packer::{Packer, StoredPack};
+use super::relist::too_many;
 use super::run::{self, Ending};
 use super::session::{Announced, Who};
 use super::{Location, Repository, walk};
 use crate::format::control::{Run, SessionKind, Snapshot};
 use crate::format::limits::SEGMENT_PACKS_MAX;
 use crate::format::pack::{BlobHeader, BlobKind};
-use crate::format::segment::PackClass;
+use crate::format::segment::{PackClass, Segment};
 use crate::id::{BlobId, IndexId, PackId, SessionId, SnapshotId};
 
 /// Blobs that are in packs but in no segment yet; more are written out, so that memory stays bounded
@@ -190,7 +191,8 @@ impl<'r> Writer<'r> {
         if stored.packs.is_empty() {
             return Ok(());
         }
-        let segment = segment_of(self.session.id(), &stored.packs);
+        let packs = stored.packs.iter().map(StoredPack::listed).collect();
+        let segment = Segment::listing(self.session.id(), packs, &[]).map_err(|_| too_many())?;
         let durable: Durable<IndexId> = self.repository.objects().put(&segment)?;
         let ids: Vec<BlobId> = segment.records.iter().map(|record| record.placed.blob.id).collect();
         lock(&self.own).extend(stored.packs.iter().map(|pack| (pack.id.id(), pack.len)));

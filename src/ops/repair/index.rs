@@ -9,12 +9,10 @@ use super::packs::Salvage;
 use super::records::clear_the_way;
 use super::{Listener, NOT_ITS_HASH, Stage, damage, list_usable, sessions_at_work};
 use crate::format::control::SessionKind;
-use crate::format::segment::Segment;
+use crate::format::segment::{Segment, WholePack};
 use crate::id::{IndexId, PackId, SessionId};
 use crate::ops::segments::{PackInSegment, Places, SegmentOutline, outline};
-use crate::repo::{
-    PackInside, Relisting, RepoError, Repository, Result, Usable, Who, WholePack, Writer, name_of, pack_name, packs_of,
-};
+use crate::repo::{PackInside, Relisting, RepoError, Repository, Result, Usable, Who, Writer, name_of, pack_name};
 
 /// How the index is repaired.
 #[derive(Debug, Clone, Default)]
@@ -256,7 +254,7 @@ impl Plan {
         let mut taken = HashSet::new();
         for id in &self.wrong {
             let segment = repository.objects().get::<Segment>(id).map_err(|error| rewritten(id, error))?;
-            for pack in packs_of(segment) {
+            for pack in segment.into_packs() {
                 let keep = matches!(self.verdicts.get(&pack.record.id), Some(Verdict::Keep | Verdict::Damaged(_)));
                 if keep && taken.insert(pack.record.id) {
                     relisting.add(pack)?;
