@@ -253,12 +253,12 @@ fn backup_failure(error: BackupError) -> Failure {
         BackupError::Source(_) | BackupError::Unreported(_) => Failure::new(Exit::Failed, error.to_string()),
         BackupError::Interrupted { ref kept } => {
             let kept = match kept {
-                None => "there was nothing new to be kept".to_owned(),
-                Some(kept) => format!(
+                Some(kept) if kept.entries > 0 => format!(
                     "{} files and directories with {} are kept, and the next run goes on from there",
                     kept.entries,
                     size(kept.bytes)
                 ),
+                _ => "there was nothing new to be kept".to_owned(),
             };
             Failure::new(Exit::Interrupted, format!("{error}; {kept}"))
         }
