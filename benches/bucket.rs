@@ -2,7 +2,7 @@
 //! beside a bare listing and bare downloads by the same client:
 //!
 //! ```text
-//! cargo bench --bench bucket -- [--objects 10000000] [--size 1000] [--page-ms 0] [--work /dev/shm/bucket-bench]
+//! cargo bench --bench bucket -- [--objects 10000000] [--size 1000] [--page-ms 20] [--work /dev/shm/bucket-bench]
 //! cargo bench --bench bucket -- --objects 1 --size 53687091200
 //! cargo bench --bench bucket -- --endpoint http://127.0.0.1:9000 --bucket documents
 //! ```
@@ -51,7 +51,7 @@ fn plan(words: &[String]) -> Plan {
     Plan {
         objects: number("--objects", 10_000_000),
         size: number("--size", 1000),
-        page_ms: number("--page-ms", 0),
+        page_ms: number("--page-ms", 20),
         there: value("--endpoint").map(|endpoint| (endpoint, value("--bucket").expect("--bucket NAME"))),
         work: value("--work").map_or_else(|| std::env::temp_dir().join("bucket-bench"), PathBuf::from),
     }

@@ -35,7 +35,7 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// [`RepoError::Missing`] if a segment vanished meanwhile: someone else replaced it, look again.
+    /// [`RepoError::Missing`](super::RepoError::Missing) if a segment vanished meanwhile: someone else replaced it, look again.
     pub fn replace_segments(
         &self,
         session: &Announced,
