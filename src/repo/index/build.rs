@@ -12,7 +12,7 @@ use crate::id::{BlobId, IndexId, PackId};
 type Failed = Box<dyn std::error::Error>;
 
 /// redb's cache while a level is written.
-const BUILD_CACHE_BYTES: usize = 32 << 20;
+const BUILD_CACHE_BYTES: usize = 16 << 20;
 
 /// The file name of the level that covers these segments: whoever builds it, builds the same.
 pub(super) fn file_name(segments: &[Covered]) -> String {
