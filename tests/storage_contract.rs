@@ -7,6 +7,8 @@ use keepstone::storage::{FaultyStore, Listed, LocalStore, MemoryStore, ObjectNam
 
 mod servers;
 
+#[path = "storage_contract/conditions.rs"]
+mod conditions;
 #[path = "storage_contract/faults.rs"]
 mod faults;
 #[path = "storage_contract/files.rs"]
@@ -107,6 +109,7 @@ for_every_store!(
     an_empty_object_is_an_object,
     a_long_object_comes_back_whole,
     a_put_replaces_what_was_there,
+    what_is_there_is_not_put_as_new,
     a_deleted_object_is_not_found,
     deleting_what_is_not_there_is_fine,
     a_deleted_object_can_be_put_again,

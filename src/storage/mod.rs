@@ -65,6 +65,12 @@ pub trait Store: Send + Sync + Debug {
         self.put(name, bytes)
     }
 
+    /// Stores an object unless there is one of that name, and says whether it did. Only where the store does that in one
+    /// step is one of two at the same time told so for certain; elsewhere it is looked, and then put.
+    fn put_new(&self, name: &ObjectName, bytes: &[u8]) -> Result<bool> {
+        look_and_put(self, name, bytes)
+    }
+
     /// Begins an object whose name is not known yet: packs are named by the hash of their bytes.
     fn stage(&self) -> Result<Box<dyn Staged>>;
 
@@ -78,6 +84,15 @@ pub trait Store: Send + Sync + Debug {
     /// is listed. Whatever is no object (names that are none, temporaries, links) is passed over.
     /// `each` may call this store.
     fn list(&self, dir: &str, each: &mut dyn FnMut(Listed) -> Result<()>) -> Result<()>;
+}
+
+/// Puts an object if none of that name is seen; says whether it did.
+fn look_and_put<S: Store + ?Sized>(store: &S, name: &ObjectName, bytes: &[u8]) -> Result<bool> {
+    match store.len(name) {
+        Ok(_) => Ok(false),
+        Err(StoreError::NotFound { .. }) => store.put(name, bytes).map(|()| true),
+        Err(error) => Err(error),
+    }
 }
 
 /// An object in the making, seen by nobody until it is committed. Dropping discards it.

@@ -51,6 +51,13 @@ pub fn a_put_replaces_what_was_there(store: &impl Store) {
     assert_eq!(names(store, ""), ["lease.beat"]);
 }
 
+pub fn what_is_there_is_not_put_as_new(store: &impl Store) {
+    assert!(store.put_new(&name("config"), b"first").unwrap());
+    assert!(!store.put_new(&name("config"), b"second").unwrap());
+    assert_eq!(store.get(&name("config"), 100).unwrap(), b"first");
+    assert_eq!(names(store, ""), ["config"]);
+}
+
 pub fn a_deleted_object_is_not_found(store: &impl Store) {
     store.put(&name("packs/ab/ab01"), b"bytes").unwrap();
     store.delete(&name("packs/ab/ab01")).unwrap();

@@ -73,13 +73,14 @@ pub fn create(
         keyring.chunking = other.chunking.clone();
     }
     let put = put_keyring(store, &keyring, &auth, chance)?;
-    if generations::list(store)?.iter().any(|id| *id != put) {
+    let is_alone = generations::list(store)?.iter().all(|id| *id == put);
+    // Should that listing lag behind, a store that can put on condition still knows who was first.
+    if !is_alone || !store.put_new(&names::config(), &Config { repository }.to_bytes())? {
         store.delete(&names::of::<KeyringObject>(&put))?;
         store.delete(&slot_object)?;
         let place = store.place();
         return Err(RepoError::Conflict(format!("someone else is making a repository at {place} now; run it again")));
     }
-    store.put(&names::config(), &Config { repository }.to_bytes())?;
     Ok(repository)
 }
 

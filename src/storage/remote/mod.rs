@@ -29,7 +29,7 @@ use tokio::sync::Semaphore;
 
 use super::limit::Limits;
 use super::name::check_directory;
-use super::{Listed, ObjectName, Result, Staged, Store, StoreError};
+use super::{Listed, ObjectName, Result, Staged, Store, StoreError, look_and_put};
 pub use address::{Address, BadAddress, Bucket, Host};
 use again::closed;
 pub(crate) use again::wait;
@@ -201,6 +201,21 @@ impl Store for RemoteStore {
         self.run_once(self.0.put(&self.0.clients.once, name, body)).map_err(|error| self.failed("put", name, &error))
     }
 
+    fn put_new(&self, name: &ObjectName, bytes: &[u8]) -> Result<bool> {
+        let failed = |error: &Error| self.failed("put", name, error);
+        if !self.run_once(self.0.honours_conditions()).map_err(|error| failed(&error))? {
+            return look_and_put(self, name, bytes);
+        }
+        match self.run_once(self.0.create(name.as_str(), bytes)) {
+            Ok(()) => Ok(true),
+            // Perhaps ours: tried again because the first answer was lost.
+            Err(error) if error.kind() == ErrorKind::ConditionNotMatch => {
+                Ok(matches!(self.get(name, bytes.len() as u64), Ok(there) if there == bytes))
+            }
+            Err(error) => Err(failed(&error)),
+        }
+    }
+
     fn stage(&self) -> Result<Box<dyn Staged>> {
         let spool = Spool::new().map_err(|error| self.spool_failed(error))?;
         Ok(Box::new(StagedRemote { store: self.clone(), spool: Some(spool) }))
@@ -315,6 +330,27 @@ impl Shared {
             }
             Publish::Renamed(syncer) => self.put_renamed(syncer, name, &Source::Bytes(&body)).await,
         }
+    }
+
+    /// Puts an object on the condition that there is none of that name.
+    async fn create(&self, path: &str, bytes: &[u8]) -> Opendal<()> {
+        let put = self.clients.steady.write_with(path, Buffer::from(bytes.to_vec())).if_not_exists(true);
+        put.await.map(drop)
+    }
+
+    /// Whether the store keeps to such a condition, which is tried out: some take it and ignore it.
+    async fn honours_conditions(&self) -> Opendal<bool> {
+        let says_so = self.clients.steady.info().capability().write_with_if_not_exists;
+        if !says_so || !matches!(self.publish, Publish::Whole) {
+            return Ok(false);
+        }
+        let probe = renamed::temporary_name()?;
+        self.clients.steady.write(&probe, "there").await?;
+        let again = self.create(&probe, b"again").await;
+        if let Err(error) = self.clients.steady.delete(&probe).await {
+            tracing::debug!("{probe}, by which the store was tried out, stays: {error}");
+        }
+        Ok(again.is_err_and(|error| error.kind() == ErrorKind::ConditionNotMatch))
     }
 
     /// Makes the directory that `name` lies in, once; others may be making it at the same time.

@@ -69,7 +69,7 @@ pub(super) async fn discard_abandoned(client: Operator, untouched_since: SystemT
 }
 
 /// Begins with a dot, which no object's name does.
-fn temporary_name() -> Opendal<String> {
+pub(super) fn temporary_name() -> Opendal<String> {
     let mut random = [0; 16];
     getrandom::fill(&mut random)
         .map_err(|error| Error::new(ErrorKind::Unexpected, format!("no randomness: {error}")))?;
