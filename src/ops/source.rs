@@ -159,8 +159,8 @@ pub struct Replaced;
 
 /// One reading of a file's content.
 pub trait Reading {
-    /// Whether what was opened is what was found. The beginning of anything else is not worth keeping under the name
-    /// of that.
+    /// Whether what was opened is what was found. If not, what an earlier backup read is no beginning of it, and what is
+    /// read now is not kept as one.
     fn is_as_found(&self) -> bool {
         true
     }

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use crate::buckets::Instead;
-use crate::scene::{ODD_KEYS, Scene, THEN, interrupted};
+use crate::buckets::{Asked, Instead};
+use crate::scene::{ODD_KEYS, Scene, THEN};
 
 fn noise(seed: u8, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
@@ -167,58 +167,57 @@ fn an_object_that_never_rests_is_named_and_no_mixture_is_kept() {
     scene.back_up().succeeds();
 }
 
-/// Its beginning would be taken for that of the one that was listed.
-#[test]
-fn what_was_read_of_a_replaced_object_is_not_gone_on_with_when_the_old_one_is_back() {
+/// A backup that is interrupted in the midst of a large object.
+fn interrupted_in_the_midst(also: impl Fn(&Scene) -> Option<Also>) -> Scene {
     let scene = Scene::holding(["a"]);
     scene.bucket.put("large", &noise(1, 40 << 20), THEN);
-    let (reached, was_reached) = std::sync::mpsc::channel();
-    let (bucket, parts) = (scene.bucket.clone(), AtomicU32::new(0));
-    scene.server.fault(move |asked| match (&*asked.key, &*asked.method) {
-        ("large", "HEAD") => {
-            bucket.put("large", &noise(2, 40 << 20), THEN + 60);
-            None
-        }
-        ("large", "GET") if parts.fetch_add(1, Relaxed) >= 8 => {
-            reached.send(()).unwrap();
-            Some(Instead::Hang)
-        }
-        _ => None,
+    let (also, parts) = (also(&scene), AtomicU32::new(0));
+    scene.interrupt(move |asked| {
+        also.iter().for_each(|also| also(asked));
+        asked.key == "large" && asked.method == "GET" && parts.fetch_add(1, Relaxed) >= 8
     });
-    let child = scene.spawn_backup();
-    was_reached.recv().unwrap();
+    scene
+}
 
-    assert_eq!(interrupted(child), Some(130));
-    scene.server.fault(|_| None);
-    scene.bucket.put("large", &noise(1, 40 << 20), THEN + 120);
-    scene.back_up().succeeds();
+type Also = Box<dyn Fn(&Asked) + Send + Sync>;
 
+/// Puts another object there when it is asked what the large one is.
+fn exchanged(scene: &Scene) -> Option<Also> {
+    let bucket = scene.bucket.clone();
+    Some(Box::new(move |asked| {
+        if asked.key == "large" && asked.method == "HEAD" {
+            bucket.put("large", &noise(2, 40 << 20), THEN + 60);
+        }
+    }))
+}
+
+#[test]
+fn a_large_object_is_gone_on_with_where_an_interrupted_backup_stopped() {
+    let scene = interrupted_in_the_midst(|_| None);
+    let read = scene.report()["bytes_read"].as_u64().unwrap();
+    assert!(read < 40 << 20, "{read}");
     assert!(scene.dumped("large") == noise(1, 40 << 20));
 }
 
-/// The same without the exchange: then it is.
+/// Its beginning would be taken for that of the one that was listed.
 #[test]
-fn a_large_object_is_gone_on_with_where_an_interrupted_backup_stopped() {
-    let scene = Scene::holding(["a"]);
-    scene.bucket.put("large", &noise(1, 40 << 20), THEN);
-    let (reached, was_reached) = std::sync::mpsc::channel();
-    let parts = AtomicU32::new(0);
-    scene.server.fault(move |asked| {
-        let hangs = asked.key == "large" && asked.method == "GET" && parts.fetch_add(1, Relaxed) >= 8;
-        hangs.then(|| {
-            reached.send(()).unwrap();
-            Instead::Hang
-        })
-    });
-    let child = scene.spawn_backup();
-    was_reached.recv().unwrap();
-
-    assert_eq!(interrupted(child), Some(130));
-    scene.server.fault(|_| None);
-    let read = scene.report()["bytes_read"].as_u64().unwrap();
-
-    assert!(read < 40 << 20, "{read}");
+fn what_was_read_of_a_replaced_object_is_not_gone_on_with_when_the_old_one_is_back() {
+    let scene = interrupted_in_the_midst(exchanged);
+    scene.bucket.put("large", &noise(1, 40 << 20), THEN + 120);
+    scene.back_up().succeeds();
     assert!(scene.dumped("large") == noise(1, 40 << 20));
+}
+
+#[test]
+fn an_object_that_is_replaced_before_it_is_gone_on_with_is_read_from_its_beginning() {
+    let scene = interrupted_in_the_midst(|_| None);
+    let exchange = exchanged(&scene).unwrap();
+    scene.server.fault(move |asked| {
+        exchange(asked);
+        None
+    });
+    scene.back_up().succeeds();
+    assert!(scene.dumped("large") == noise(2, 40 << 20));
 }
 
 #[test]

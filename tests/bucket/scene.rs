@@ -4,7 +4,7 @@ use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::buckets::{BucketServer, Held};
+use crate::buckets::{Asked, BucketServer, Held, Instead};
 use crate::desk::{Desk, Ran};
 
 /// When objects were put, unless a test says otherwise.
@@ -74,13 +74,23 @@ impl Scene {
         Ran::of(address, command.output().unwrap())
     }
 
-    /// Begins to back up the bucket, and waits for its answers as long as it takes.
-    pub fn spawn_backup(&self) -> Child {
+    /// Backs up the bucket, gets no answer any more where `hangs` says so, and is interrupted then as from a terminal.
+    pub fn interrupt(&self, hangs: impl Fn(&Asked) -> bool + Send + Sync + 'static) {
+        let (asked, was_asked) = std::sync::mpsc::channel();
+        self.server.fault(move |ask| {
+            hangs(ask).then(|| {
+                asked.send(()).unwrap();
+                Instead::Hang
+            })
+        });
         let mut command = Command::new(env!("CARGO_BIN_EXE_keepstone"));
         let endpoint = format!("endpoint={}", self.server.endpoint());
         command.args(["backup", "-b", &endpoint, "-b", "timeout=3600", "s3://bucket"]).envs(self.desk.variables());
         command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "secret");
-        command.spawn().unwrap()
+        let child = command.spawn().unwrap();
+        was_asked.recv().unwrap();
+        assert_eq!(interrupted(child), Some(130));
+        self.server.fault(|_| None);
     }
 
     /// What the newest snapshot holds under this key.

@@ -1,7 +1,7 @@
 //! What cannot be listed or read is named and counted, and never left out in silence.
 
 use crate::buckets::Instead;
-use crate::scene::{Scene, THEN, interrupted};
+use crate::scene::{Scene, THEN};
 
 #[test]
 fn an_object_that_is_refused_or_gone_is_named_and_the_rest_is_kept() {
@@ -99,19 +99,7 @@ fn a_bucket_goes_with_nothing_else_and_not_into_itself() {
 #[test]
 fn an_interrupted_backup_does_not_wait_for_a_server_that_hangs() {
     let scene = Scene::holding(["a", "b"]);
-    let (asked, was_asked) = std::sync::mpsc::channel();
-    scene.server.fault(move |ask| {
-        let hangs = ask.key == "b";
-        hangs.then(|| {
-            asked.send(()).unwrap();
-            Instead::Hang
-        })
-    });
-    let child = scene.spawn_backup();
-    was_asked.recv().unwrap();
-
-    assert_eq!(interrupted(child), Some(130));
-    scene.server.fault(|_| None);
+    scene.interrupt(|ask| ask.key == "b");
     scene.back_up().succeeds();
 }
 

@@ -252,8 +252,7 @@ impl Reading for ObjectReading {
     }
 
     fn begin_at(&mut self, offset: u64) -> io::Result<bool> {
-        // What an earlier backup read was of the object that was listed.
-        if !self.is_listed || offset > self.size || self.current.is_some() {
+        if offset > self.size || self.current.is_some() {
             return Ok(offset == 0);
         }
         self.position = offset;

@@ -209,9 +209,11 @@ impl Store for RemoteStore {
         match self.run_once(self.0.create(name.as_str(), bytes)) {
             Ok(()) => Ok(true),
             // Perhaps ours: tried again because the first answer was lost.
-            Err(error) if error.kind() == ErrorKind::ConditionNotMatch => {
-                Ok(matches!(self.get(name, bytes.len() as u64), Ok(there) if there == bytes))
-            }
+            Err(error) if error.kind() == ErrorKind::ConditionNotMatch => match self.get(name, bytes.len() as u64) {
+                Ok(there) => Ok(there == bytes),
+                Err(StoreError::TooLong { .. } | StoreError::NotFound { .. }) => Ok(false),
+                Err(error) => Err(error),
+            },
             Err(error) => Err(failed(&error)),
         }
     }

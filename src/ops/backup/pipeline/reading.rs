@@ -78,7 +78,8 @@ impl Pipeline<'_> {
         items.begin(reading.is_as_found());
         // One chunk is done here and now: handing it over would cost more than it gains.
         items.alone = order.size_hint.is_some_and(|size| self.chunker.is_one_chunk(size));
-        let begun = order.begun.take();
+        // That was read of what was found, too.
+        let begun = order.begun.take().filter(|_| reading.is_as_found());
         let taken_over = begun.map_or(Ok(0), |begun| self.take_over(&begun, &mut *reading, items));
         let cut = taken_over.and_then(|taken_over| {
             self.cut(&mut *reading, order.size_hint, items)?;
