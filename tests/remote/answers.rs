@@ -11,14 +11,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// A server that gives the answers of a list one after the other, the last of them for ever.
-struct Canned {
-    port: u16,
+pub struct Canned {
+    pub port: u16,
     asked: Arc<AtomicU64>,
-    heads: Arc<Mutex<Vec<String>>>,
+    pub heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Canned {
-    fn answering(answers: Vec<String>) -> Canned {
+    pub fn answering(answers: Vec<String>) -> Canned {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let canned =
             Canned { port: listener.local_addr().unwrap().port(), asked: Arc::default(), heads: Arc::default() };

@@ -9,6 +9,7 @@ mod servers;
 
 mod answers;
 mod append_only;
+mod conditions;
 mod copies;
 mod counting;
 mod cycles;
