@@ -149,21 +149,22 @@ impl Client {
     /// Sends a request until it is answered in a way that will not change. That an object is not there, or is not as
     /// it was asked for (304, 412, 416), is an answer like any other.
     pub(super) async fn ask(&self, ask: &Ask) -> Result<Answer, BucketError> {
-        tokio::select! {
-            answered = self.ask_until_answered(ask) => answered,
-            () = self.stopped() => Err(BucketError::Odd("interrupted".into())),
-        }
+        self.ask_until(ask, self.stopped()).await
     }
 
     /// The same for what is asked last of all, to leave nothing behind: it has a moment even when all is to end.
     pub(super) async fn ask_at_the_end(&self, ask: &Ask) -> Result<Answer, BucketError> {
-        let moment_after_stop = async {
+        let end = async {
             self.stopped().await;
             tokio::time::sleep(MOMENT).await;
         };
+        self.ask_until(ask, end).await
+    }
+
+    async fn ask_until(&self, ask: &Ask, end: impl Future<Output = ()>) -> Result<Answer, BucketError> {
         tokio::select! {
             answered = self.ask_until_answered(ask) => answered,
-            () = moment_after_stop => Err(BucketError::Odd("interrupted".into())),
+            () = end => Err(BucketError::Odd("interrupted".into())),
         }
     }
 
